@@ -1,0 +1,19 @@
+//! fogold keeps the file repository of a FOSSology server whole.
+//!
+//! FOSSology keeps every uploaded package (*gold*) and every file unpacked from it (*files*) in a
+//! content-addressed tree, and what they mean in PostgreSQL. This library proves that the two
+//! agree. The program `fogold` is a thin command line over it.
+//!
+//! The rooms, in the order in which the data flows; a room uses only what stands before it:
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`monitor`] | what the library tells its caller as it goes, and how the caller stops it |
+//! | [`parallel`] | work on 256 parts, shared out over threads |
+//! | [`sysconf`] | `fossology.conf`, `Db.conf`, repository hosts and ranges, database connections |
+//! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
+
+pub mod monitor;
+pub mod parallel;
+pub mod repository;
+pub mod sysconf;

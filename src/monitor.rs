@@ -1,0 +1,60 @@
+//! What the library tells its caller as it goes, and how the caller stops it.
+//!
+//! The library never prints. Long work takes a [`Monitor`] as its last argument; a progress bar, a
+//! log and a test's recorder are all monitors.
+
+/// One stretch of a long piece of work, in the order in which a check meets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Rows are read from a live database or a dump.
+    ReadRows,
+    /// Rows are sorted into the shards of a catalog.
+    SortRows,
+    /// The tree is listed (and with it, where asked, read) shard by shard.
+    Tree,
+    /// Suspicious files and rows are looked at again.
+    SecondLook,
+}
+
+impl Phase {
+    /// What the phase does, as a person would say it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Phase::ReadRows => "reading rows",
+            Phase::SortRows => "sorting rows",
+            Phase::Tree => "checking files",
+            Phase::SecondLook => "looking again",
+        }
+    }
+}
+
+/// An observer of long work. Every method may be called from several threads at once.
+pub trait Monitor: Sync {
+    /// A phase begins; `total` is the number of steps that [`Monitor::advance`] will count, when
+    /// it is known.
+    fn phase(&self, phase: Phase, total: Option<u64>) {
+        let _ = (phase, total);
+    }
+
+    /// `steps` more are done, and `bytes` more were read.
+    fn advance(&self, steps: u64, bytes: u64) {
+        let _ = (steps, bytes);
+    }
+
+    /// Something that the user ought to know and that stops nothing.
+    fn warn(&self, message: &str) {
+        let _ = message;
+    }
+
+    /// Whether the caller wants the work to end as soon as it can. Asked often: must be cheap.
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// Sees nothing and never stops anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Monitor for Silent {}

@@ -1,0 +1,29 @@
+//! The repository: names, where a name lies, listing a shard, reading, digests.
+
+pub mod access;
+mod directory;
+pub mod layout;
+mod levels;
+pub mod listing;
+pub mod meta;
+pub mod name;
+mod outside;
+pub mod path;
+pub mod probe;
+pub mod proof;
+pub mod reading;
+mod shard;
+pub mod survey;
+pub mod tree;
+
+pub use access::Access;
+pub use layout::Layout;
+pub use listing::{InPlace, Listing, Odd, OddWhat, Place, Proofs, Stray, Temporary};
+pub use meta::Meta;
+pub use name::{Leftover, Parsed, RepositoryName, Shard};
+pub use path::TreePath;
+pub use probe::{Probe, discover_layout};
+pub use proof::{Claim, Proof, Prover};
+pub use reading::Reading;
+pub use survey::Survey;
+pub use tree::{RepositoryError, Tree};
