@@ -12,7 +12,9 @@
 //! | [`parallel`] | work on 256 parts, shared out over threads |
 //! | [`sysconf`] | `fossology.conf`, `Db.conf`, repository hosts and ranges, database connections |
 //! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
+//! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
 
+pub mod catalog;
 pub mod monitor;
 pub mod parallel;
 pub mod repository;

@@ -1,0 +1,7 @@
+-- All tree rows, of every table that inherits from uploadtree. Of names and modes only what tells
+-- an archive's listing is needed (268435456 is 1<<28, the artifact bit).
+COPY (
+  SELECT upload_fk, pfile_fk,
+         ufile_mode & 268435456 <> 0 AND ufile_name = 'artifact.meta'
+    FROM public.uploadtree
+) TO STDOUT (FORMAT binary)

@@ -1,0 +1,2 @@
+-- Lets the other connections see exactly what this one sees.
+SELECT pg_export_snapshot()
