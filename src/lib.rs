@@ -13,9 +13,13 @@
 //! | [`sysconf`] | `fossology.conf`, `Db.conf`, repository hosts and ranges, database connections |
 //! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
+//! | [`check`] | the merge join of tree and catalog, and its findings |
+//! | [`report`] | findings as text, JSON and NDJSON |
 
 pub mod catalog;
+pub mod check;
 pub mod monitor;
 pub mod parallel;
+pub mod report;
 pub mod repository;
 pub mod sysconf;

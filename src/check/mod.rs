@@ -1,0 +1,549 @@
+//! The check: a merge join of the tree and the catalog, and its findings.
+//!
+//! 1. The tree is surveyed from the top, and quick looks make sure that there is something to
+//!    check: a repository that is not mounted must not look like one that has lost every file.
+//! 2. Shard by shard, in parallel, tree and catalog are compared (`compare`); each shard leaves
+//!    drafts of findings on disk.
+//! 3. When all shards have been seen, the drafts are settled (`settle`): only now is it known which
+//!    golds are lost and which strays are somebody's missing file. With a live database, what work
+//!    in progress can explain is looked at again.
+//!
+//! The check changes nothing. It can be stopped at any time, and then tells the truth about the
+//! shards that it had finished.
+
+mod compare;
+mod draft;
+mod finding;
+mod kind;
+mod settle;
+mod slice;
+mod spool;
+mod uploads;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+pub use finding::{Finding, Recovery, path_text};
+pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
+pub use slice::{BadSlice, Slice};
+pub use spool::{Spool, Tally};
+
+use crate::catalog::scatter::Scatter;
+use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
+use crate::monitor::{Monitor, Phase, Silent};
+use crate::parallel::share_out;
+use crate::repository::{OddWhat, Prover, RepositoryError, Shard, Survey, Tree};
+use crate::sysconf::RepositoryType;
+use compare::{Compared, Comparer};
+use draft::StrayRecord;
+use settle::Settler;
+use spool::Batch;
+
+/// What to check, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The types to report on.
+    pub types: Vec<RepositoryType>,
+    /// Read contents and prove names.
+    pub verify: bool,
+    /// Also prove the rows' sha256.
+    pub sha256: bool,
+    /// Which shards' contents are read.
+    pub slice: Slice,
+    /// An empty repository, or an empty part of a host, is what it should be.
+    pub allow_empty: bool,
+    /// Threads; at least 1.
+    pub threads: usize,
+    /// Where scratch files go.
+    pub scratch: PathBuf,
+}
+
+impl Options {
+    /// The types whose directories are listed: whatever is reported, gold and files are known, for
+    /// each may hold the copy that the other lacks.
+    fn listed_types(&self) -> Vec<RepositoryType> {
+        let mut types = vec![RepositoryType::Gold, RepositoryType::Files];
+        types.extend(
+            self.types
+                .contains(&RepositoryType::License)
+                .then_some(RepositoryType::License),
+        );
+        types
+    }
+
+    /// The types whose contents are read: to judge derived files, gold must be proven too. (The
+    /// other way round, the copies of bad golds are proven one by one.)
+    fn read_types(&self) -> Vec<RepositoryType> {
+        let mut types = self.types.clone();
+        if types.contains(&RepositoryType::Files) && !types.contains(&RepositoryType::Gold) {
+            types.push(RepositoryType::Gold);
+        }
+        types
+    }
+
+    /// Whether the contents of a shard are read.
+    fn reads(&self, shard: Shard) -> bool {
+        self.verify && self.slice.contains(shard)
+    }
+}
+
+/// Why there was no check.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// Rows or scratch files.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The repository, or a host's part of it, is empty although the catalog knows files there.
+    #[error(
+        "{} holds no file, but the database knows {known}: is it mounted? \
+         (--allow-empty checks it all the same)",
+        path.display()
+    )]
+    NotMounted {
+        /// The root, or the host's directory.
+        path: PathBuf,
+        /// What the database knows there.
+        known: String,
+    },
+    /// The database knows nothing at all, and the repository holds files.
+    #[error(
+        "the database knows no upload and no file, but {} holds files: is it the right database? \
+         (--allow-empty checks it all the same)",
+        path.display()
+    )]
+    EmptyDatabase {
+        /// The root.
+        path: PathBuf,
+    },
+    /// A host's or a type's directory is a symbolic link.
+    #[error(
+        "{} is a symbolic link, and fogold follows none below the repository's root: \
+         mount its target there (mount --bind)",
+        path.display()
+    )]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
+    /// This process may have no more files or memory: what it could not see is not missing.
+    #[error(
+        "the system gives fogold no more files or memory: raise the limit (ulimit -n), or lower -j"
+    )]
+    Exhausted {
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Files are there, but none at the configured depth.
+    #[error(
+        "no file stands at depth {configured} below {}, the first ones stand at depth {found}: \
+         correct depth in fossology.conf, or give --depth {found}",
+        path.display()
+    )]
+    WrongDepth {
+        /// The root.
+        path: PathBuf,
+        /// The depth that the configuration says.
+        configured: usize,
+        /// The depth at which files were found.
+        found: usize,
+    },
+}
+
+impl CheckError {
+    /// Whether what was asked cannot be meant (exit status 2), rather than the world being in the
+    /// way (exit status 3).
+    pub fn is_misuse(&self) -> bool {
+        match self {
+            CheckError::Catalog(error) => error.is_misuse(),
+            CheckError::WrongDepth { .. } => true,
+            CheckError::Repository(_)
+            | CheckError::NotMounted { .. }
+            | CheckError::EmptyDatabase { .. }
+            | CheckError::Linked { .. }
+            | CheckError::Exhausted { .. } => false,
+        }
+    }
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Files listed in their place in gold.
+    pub gold: Amount,
+    /// Files listed in their place in files.
+    pub files: Amount,
+    /// Files listed in their place in license.
+    pub license: Amount,
+    /// Directories listed.
+    pub directories: u64,
+    /// Files whose contents were read: once, however many hard links they have.
+    pub read: Amount,
+}
+
+impl Coverage {
+    fn listed(&mut self, ty: RepositoryType) -> &mut Amount {
+        match ty {
+            RepositoryType::Gold => &mut self.gold,
+            RepositoryType::License => &mut self.license,
+            _ => &mut self.files,
+        }
+    }
+
+    fn add(&mut self, other: &Coverage) {
+        self.gold += other.gold;
+        self.files += other.files;
+        self.license += other.license;
+        self.directories += other.directories;
+        self.read += other.read;
+    }
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All findings, in order.
+    pub findings: Spool,
+    /// What was looked at.
+    pub coverage: Coverage,
+    /// Everything that was asked for was looked at.
+    pub complete: bool,
+    /// The shards that were looked at completely.
+    pub complete_shards: Vec<Shard>,
+}
+
+/// What comparing all shards left in memory.
+#[derive(Default)]
+struct Seen {
+    coverage: Coverage,
+    complete_shards: Vec<Shard>,
+    golds_at_risk: Vec<crate::repository::RepositoryName>,
+    faults: HashMap<(bool, bool), u64>,
+}
+
+/// Checks a repository against a catalog. With `live`, findings that work in progress can explain
+/// are looked at again.
+pub fn run(
+    tree: &Tree,
+    catalog: &Catalog,
+    live: Option<&dyn LiveRows>,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, CheckError> {
+    let mut survey = tree.survey(monitor);
+    let top = std::mem::take(&mut survey.top.odd);
+    if let Some(source) = unreadable_root(&top) {
+        return Err(RepositoryError::Open {
+            path: tree.path().to_owned(),
+            source: std::io::Error::new(source.kind(), source.to_string()),
+        }
+        .into());
+    }
+    let unreadable_above = top
+        .iter()
+        .filter(|odd| matches!(odd.what, OddWhat::Unreadable(_)))
+        .map(|odd| odd.path.clone())
+        .collect::<Vec<_>>();
+    if unreadable_above.is_empty() {
+        make_sure_of_files(tree, catalog, &survey, options)?;
+    }
+    let summary = catalog.summary();
+    monitor.phase(Phase::Tree, Some(summary.gold.files + summary.files.files));
+
+    let comparer = Comparer {
+        tree,
+        catalog,
+        survey: &survey,
+        options,
+        monitor,
+        unreadable_above,
+    };
+    let above_complete = comparer.unreadable_above.is_empty();
+    let mut above = Compared::default();
+    for odd in top {
+        comparer.odd(odd, &mut above);
+    }
+    let drafts = Scatter::new(&options.scratch)?;
+    let strays = Scatter::new(&options.scratch)?;
+    let mut seen = Seen {
+        coverage: Coverage {
+            directories: survey.top.directories,
+            ..Coverage::default()
+        },
+        faults: above.faults,
+        ..Seen::default()
+    };
+    {
+        let mut writer = strays.writer();
+        for stray in &survey.top.strays {
+            let shard = stray.name.shard().0;
+            writer.push(shard, |out| {
+                draft::put(out, &StrayRecord::from(stray.clone()))
+            })?;
+        }
+        writer.finish()?;
+    }
+    let parts = share_out(options.threads, monitor, |shards| {
+        compare_shards(&comparer, &mut shards.map(Shard), &drafts, &strays)
+    })?;
+    if let Some(source) = tree.exhausted() {
+        return Err(CheckError::Exhausted { source });
+    }
+    for part in parts {
+        seen.coverage.add(&part.coverage);
+        seen.complete_shards.extend(part.complete_shards);
+        seen.golds_at_risk.extend(part.golds_at_risk);
+        for (fault, count) in part.faults {
+            *seen.faults.entry(fault).or_default() += count;
+        }
+    }
+    seen.complete_shards.sort_unstable();
+    if !above_complete {
+        seen.complete_shards.clear();
+    }
+
+    monitor.phase(Phase::SecondLook, Some(256));
+    let common_faults: HashSet<(bool, bool)> = seen
+        .faults
+        .iter()
+        .filter(|(_, count)| **count * 2 > seen.coverage.directories)
+        .map(|(fault, _)| *fault)
+        .collect();
+    let mut settler = Settler {
+        tree,
+        catalog,
+        options,
+        monitor,
+        live,
+        drafts: &drafts,
+        strays: &strays,
+        lost: HashSet::new(),
+        second_look_failed: AtomicBool::new(false),
+        common_faults,
+    };
+    settler.lost = settler.find_lost(seen.golds_at_risk, &mut Prover::new(false))?;
+    let findings = Spool::new(&options.scratch)?;
+    let now = jiff::Timestamp::now().as_second();
+    findings.deliver(0, settle_above(above.drafts, &settler, &survey, now))?;
+    // Stopping is for the long work before: what was seen completely is also reported completely.
+    share_out(options.threads, &Silent, |shards| {
+        let mut prover = Prover::new(false);
+        for shard in shards.map(Shard) {
+            findings.deliver(u16::from(shard.0) + 1, settler.settle(shard, &mut prover)?)?;
+            monitor.advance(1, 0);
+        }
+        Ok::<(), CatalogError>(())
+    })?;
+    let complete = seen.complete_shards.len() == 256
+        && !monitor.stopped()
+        && !settler.second_look_failed.load(Ordering::Relaxed);
+    Ok(Outcome {
+        findings,
+        coverage: seen.coverage,
+        complete,
+        complete_shards: seen.complete_shards,
+    })
+}
+
+fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
+    odd.iter().find_map(|odd| match &odd.what {
+        OddWhat::Unreadable(error) if odd.path.0.is_empty() => Some(error),
+        _ => None,
+    })
+}
+
+/// Compares shards as they are handed out, and puts their drafts and strays on disk.
+fn compare_shards(
+    comparer: &Comparer<'_>,
+    shards: &mut dyn Iterator<Item = Shard>,
+    drafts: &std::sync::Arc<Scatter>,
+    strays: &std::sync::Arc<Scatter>,
+) -> Result<Seen, CatalogError> {
+    let mut seen = Seen::default();
+    let mut prover = Prover::new(comparer.options.sha256);
+    let mut draft_writer = drafts.writer();
+    let mut stray_writer = strays.writer();
+    for shard in shards {
+        let Some(compared) = comparer.compare(shard, &mut prover)? else {
+            break;
+        };
+        for draft in &compared.drafts {
+            draft_writer.push(shard.0, |out| draft::put(out, draft))?;
+        }
+        for stray in compared.strays {
+            let record = StrayRecord::from(stray);
+            stray_writer.push(record.name.shard().0, |out| draft::put(out, &record))?;
+        }
+        seen.coverage.add(&compared.coverage);
+        seen.golds_at_risk.extend(compared.golds_at_risk);
+        for (fault, count) in compared.faults {
+            *seen.faults.entry(fault).or_default() += count;
+        }
+        if !compared.incomplete {
+            seen.complete_shards.push(shard);
+        }
+    }
+    draft_writer.finish()?;
+    stray_writer.finish()?;
+    Ok(seen)
+}
+
+/// The findings above the shards: of the upper directories, temporary trees, uploads and rows.
+fn settle_above(
+    drafts: Vec<draft::Draft>,
+    settler: &Settler<'_>,
+    survey: &Survey,
+    now: i64,
+) -> Batch {
+    let mut batch = Batch::default();
+    let summary = settler.catalog.summary();
+    for finding in settler.findings_above(drafts) {
+        batch.push(finding);
+    }
+    for finding in uploads::findings(summary) {
+        batch.push(finding);
+    }
+    for temporary in &survey.temporary {
+        if let Some(finding) = uploads::abandoned(temporary, summary, now) {
+            batch.push(finding);
+        }
+    }
+    batch
+}
+
+/// Refuses a repository, or a host's part of it, that is empty although the catalog knows files
+/// there, and a tree none of whose files stands at the configured depth.
+fn make_sure_of_files(
+    tree: &Tree,
+    catalog: &Catalog,
+    survey: &Survey,
+    options: &Options,
+) -> Result<(), CheckError> {
+    let layout = tree.layout();
+    refuse_links(tree)?;
+    let mut at_depth = false;
+    let mut other_depth = None;
+    let mut any_file = false;
+    let mut empty: Vec<Option<&str>> = Vec::new();
+    for host in layout.hosts.names().map(Some).chain([None]) {
+        let probe = tree.probe(survey, host);
+        at_depth |= probe.at_depth;
+        any_file |= probe.any_file;
+        other_depth = other_depth.or(probe.other_depth);
+        if !probe.any_file {
+            empty.push(host);
+        }
+    }
+    if let (false, Some(found)) = (at_depth, other_depth) {
+        return Err(CheckError::WrongDepth {
+            path: tree.path().to_owned(),
+            configured: layout.depth,
+            found,
+        });
+    }
+    if options.allow_empty {
+        return Ok(());
+    }
+    let summary = catalog.summary();
+    if any_file && summary.uploads.is_empty() && summary.pfile_rows == 0 {
+        return Err(CheckError::EmptyDatabase {
+            path: tree.path().to_owned(),
+        });
+    }
+    let known = summary.gold.files + summary.files.files;
+    let all_empty = empty.len() == layout.hosts.names().count() + 1;
+    if all_empty && known > 0 {
+        return Err(CheckError::NotMounted {
+            path: tree.path().to_owned(),
+            known: format!(
+                "{} files in gold and {} in files{}",
+                summary.gold.files,
+                summary.files.files,
+                elsewhere(survey)
+            ),
+        });
+    }
+    // Names that no host claims lie below the root itself, which is there.
+    for host in empty.into_iter().flatten() {
+        if expects_files_on(tree, catalog, host)? {
+            return Err(CheckError::NotMounted {
+                path: tree.path().join(host),
+                known: "files there".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where files lie that no host of the configuration claims: a renamed host looks like one that is
+/// not mounted.
+fn elsewhere(survey: &Survey) -> String {
+    let mut tops: Vec<&str> = survey
+        .top
+        .strays
+        .iter()
+        .filter_map(|stray| stray.host.as_deref())
+        .collect();
+    tops.sort_unstable();
+    tops.dedup();
+    match tops.first() {
+        Some(top) => format!(
+            " (files lie under {top}, which no line of [REPOSITORY] in fossology.conf names)"
+        ),
+        None => String::new(),
+    }
+}
+
+/// Refuses hosts and types that are symbolic links: FOSSology follows these, fogold follows none
+/// below the root, and would take all that lies behind them for missing.
+fn refuse_links(tree: &Tree) -> Result<(), CheckError> {
+    for host in tree.layout().hosts.names().map(Some).chain([None]) {
+        let directory = match host {
+            Some(host) => tree.path().join(host),
+            None => tree.path().to_owned(),
+        };
+        let types = [RepositoryType::Gold, RepositoryType::Files];
+        let mut paths: Vec<PathBuf> = types.iter().map(|ty| directory.join(ty.as_str())).collect();
+        paths.extend(host.map(|_| directory));
+        for path in paths {
+            if std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
+                return Err(CheckError::Linked { path });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the catalog knows a file that FOSSology wrote to `host`.
+fn expects_files_on(tree: &Tree, catalog: &Catalog, host: &str) -> Result<bool, CatalogError> {
+    let host = Some(host);
+    let hosts = &tree.layout().hosts;
+    for shard in Shard::all() {
+        let digits = shard.to_string().into_bytes();
+        let digits = [digits[0], digits[1]];
+        let types = [RepositoryType::Gold, RepositoryType::Files];
+        if types
+            .iter()
+            .all(|ty| hosts.claims_prefix(host, *ty, &digits) == Some(false))
+        {
+            continue;
+        }
+        let pfiles = catalog.shard(shard)?;
+        for pfile in pfiles.pfiles() {
+            let name = pfile.name.to_string();
+            let first = |ty| hosts.claimants(ty, name.as_bytes()).next();
+            if (pfile.in_gold() && first(RepositoryType::Gold) == host)
+                || (pfile.in_files() && first(RepositoryType::Files) == host)
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,386 @@
+//! What a run found, for people and for programs: text, JSON and NDJSON.
+//!
+//! Every format is made from the same [`Report`] and the same findings. Names, paths and URLs come
+//! from a tree and a database that may be hostile: text escapes control characters, and JSON is
+//! always valid UTF-8.
+
+mod json;
+mod number;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+pub use number::{bytes_for_people, grouped};
+pub use text::Style;
+
+use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
+use crate::check::{Coverage, FailOn, Options, Outcome, Severity, Spool};
+use crate::repository::Tree;
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The output.
+    #[error("cannot write the report")]
+    Output(#[from] io::Error),
+    /// The findings on disk.
+    #[error(transparent)]
+    Findings(#[from] CatalogError),
+}
+
+/// The report object: the last line of NDJSON, the whole of JSON.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `fogold`
+    pub tool: &'static str,
+    /// The program's version.
+    pub version: &'static str,
+    /// What was run.
+    pub command: &'static str,
+    /// One sentence: can this be relied on?
+    pub verdict: String,
+    /// Everything that was asked for was looked at.
+    pub complete: bool,
+    /// The exit status that goes with the report.
+    pub exit_status: u8,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Findings by kind.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Findings by severity; all four are there.
+    pub severities: BTreeMap<&'static str, u64>,
+    /// Bytes concerned, by kind.
+    pub bytes: BTreeMap<&'static str, u64>,
+    /// What was looked at.
+    pub coverage: ReportCoverage,
+    /// What the tree was held against.
+    pub catalog: Option<ReportCatalog>,
+    /// The file names of uploads, for people.
+    #[serde(skip)]
+    upload_names: BTreeMap<i32, String>,
+}
+
+/// What was looked at, as reports say it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReportCoverage {
+    /// The repository's root.
+    pub repository: String,
+    /// Its depth.
+    pub depth: usize,
+    /// Its hosts, in FOSSology's order.
+    pub hosts: Vec<String>,
+    /// The types reported on.
+    pub types: Vec<&'static str>,
+    /// Files listed in their place.
+    pub listed: BTreeMap<&'static str, Amount>,
+    /// Directories listed.
+    pub directories: u64,
+    /// Contents were asked to be read.
+    pub verify: bool,
+    /// The rows' sha256 were asked to be proven.
+    pub sha256: bool,
+    /// Which part of the contents was asked for.
+    pub slice: String,
+    /// Files whose contents were read.
+    pub read: Amount,
+    /// The shards that were looked at completely.
+    pub shards_complete: Vec<String>,
+}
+
+/// What the tree was held against, as reports say it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportCatalog {
+    /// `live` or `dump`.
+    pub kind: String,
+    /// The database or dump.
+    pub origin: String,
+    /// The database's name.
+    pub database: Option<String>,
+    /// The server's version.
+    pub server_version: Option<String>,
+    /// When the snapshot was taken, RFC 3339.
+    pub taken: Option<String>,
+    /// Rows of pfile.
+    pub pfiles: u64,
+    /// Rows of the upload trees.
+    pub tree_rows: u64,
+    /// Rows of upload, deleted ones included.
+    pub uploads: u64,
+    /// Files that FOSSology looks for in gold.
+    pub gold: Amount,
+    /// Files that FOSSology looks for in files.
+    pub files: Amount,
+}
+
+/// When a run began.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: jiff::Timestamp,
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Clock {
+        Clock {
+            started: jiff::Timestamp::now(),
+        }
+    }
+
+    fn seconds(self) -> f64 {
+        let elapsed = jiff::Timestamp::now().duration_since(self.started);
+        (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
+    }
+
+    fn text(self) -> String {
+        let whole = jiff::Timestamp::from_second(self.started.as_second());
+        whole.unwrap_or(self.started).to_string()
+    }
+}
+
+impl Report {
+    /// The report of a check.
+    pub fn of_check(
+        outcome: &Outcome,
+        tree: &Tree,
+        catalog: &Catalog,
+        options: &Options,
+        fail_on: FailOn,
+        clock: Clock,
+    ) -> Report {
+        let mut report = Report::blank(clock);
+        report.complete = outcome.complete;
+        report.count(&outcome.findings);
+        report.coverage = coverage(outcome, tree, options);
+        report.catalog = Some(report_catalog(catalog));
+        report.upload_names = catalog
+            .summary()
+            .uploads
+            .iter()
+            .map(|upload| (upload.pk, String::from_utf8_lossy(&upload.filename).into()))
+            .collect();
+        report.exit_status = if !outcome.complete {
+            3
+        } else {
+            u8::from(outcome.findings.fails(fail_on))
+        };
+        report.verdict = report.check_verdict();
+        report
+    }
+
+    /// The report of a check that was stopped before it had looked at anything.
+    pub fn of_nothing(clock: Clock) -> Report {
+        let mut report = Report::blank(clock);
+        report.exit_status = 3;
+        report.verdict = "INCOMPLETE: stopped before anything was looked at".to_owned();
+        report
+    }
+
+    /// The report of a check that could not be made.
+    pub fn of_failure(clock: Clock, exit_status: u8, message: &str) -> Report {
+        let mut report = Report::blank(clock);
+        report.exit_status = exit_status;
+        report.verdict = format!("FAILED: {message}");
+        report
+    }
+
+    fn blank(clock: Clock) -> Report {
+        Report {
+            tool: "fogold",
+            version: env!("CARGO_PKG_VERSION"),
+            command: "check",
+            verdict: String::new(),
+            complete: false,
+            exit_status: 0,
+            started: clock.text(),
+            seconds: clock.seconds(),
+            counts: BTreeMap::new(),
+            severities: Severity::ALL
+                .iter()
+                .map(|each| (each.as_str(), 0))
+                .collect(),
+            bytes: BTreeMap::new(),
+            coverage: ReportCoverage::default(),
+            catalog: None,
+            upload_names: BTreeMap::new(),
+        }
+    }
+
+    fn count(&mut self, findings: &Spool) {
+        for (severity, kind, tally) in findings.tallies() {
+            *self.counts.entry(kind.as_str()).or_default() += tally.findings;
+            *self.severities.entry(severity.as_str()).or_default() += tally.findings;
+            *self.bytes.entry(kind.as_str()).or_default() += tally.bytes;
+        }
+    }
+
+    fn severity(&self, severity: Severity) -> u64 {
+        self.severities.get(severity.as_str()).copied().unwrap_or(0)
+    }
+
+    /// One sentence about the whole. It claims no more than was looked at.
+    fn check_verdict(&self) -> String {
+        let files: u64 = self.coverage.listed.values().map(|each| each.files).sum();
+        let (loss, recoverable) = (
+            self.severity(Severity::Loss),
+            self.severity(Severity::Recoverable),
+        );
+        let minor = match self.severity(Severity::Waste) + self.severity(Severity::Notice) {
+            0 => String::new(),
+            1 => "; 1 minor finding".to_owned(),
+            minor => format!("; {} minor findings", grouped(minor)),
+        };
+        let state = match (loss, recoverable) {
+            (0, 0) if self.coverage.verify => "nothing is missing or damaged".to_owned(),
+            (0, 0) => "nothing is missing, and all sizes are right".to_owned(),
+            (0, _) => format!("{} to recover, nothing is lost", grouped(recoverable)),
+            (_, 0) => format!("{} lost", grouped(loss)),
+            _ => format!(
+                "{} lost, {} to recover",
+                grouped(loss),
+                grouped(recoverable)
+            ),
+        };
+        let state = if self.complete {
+            format!("{state}{minor}")
+        } else {
+            format!(
+                "not everything was looked at ({} of 256 parts were); in these {state}{minor}",
+                self.coverage.shards_complete.len()
+            )
+        };
+        let word = if !self.complete {
+            "INCOMPLETE"
+        } else if loss > 0 {
+            "LOSS"
+        } else if recoverable > 0 {
+            "DAMAGED"
+        } else {
+            "OK"
+        };
+        let read = if !self.coverage.verify {
+            "contents not read (--verify reads them)".to_owned()
+        } else if self.coverage.slice == "1/1" {
+            format!("contents of {} read", grouped(self.coverage.read.files))
+        } else {
+            format!(
+                "contents of {} read: slice {}",
+                grouped(self.coverage.read.files),
+                self.coverage.slice
+            )
+        };
+        let pfiles = self.catalog.as_ref().map_or(0, |catalog| catalog.pfiles);
+        let mut verdict = format!(
+            "{word}: {state}. {} files against {} pfiles, {read}",
+            grouped(files),
+            grouped(pfiles)
+        );
+        let orphans = self.counts.get("orphan").copied().unwrap_or(0);
+        if orphans > 10 && orphans * 10 > files * 9 {
+            verdict.push_str(". Hardly any file is known to this database: is it the right one?");
+        }
+        verdict
+    }
+}
+
+fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage {
+    let Coverage {
+        gold,
+        files,
+        license,
+        directories,
+        read,
+    } = &outcome.coverage;
+    ReportCoverage {
+        repository: tree.path().display().to_string(),
+        depth: tree.layout().depth,
+        hosts: tree.layout().hosts.names().map(str::to_owned).collect(),
+        types: options.types.iter().map(|ty| ty.as_str()).collect(),
+        listed: [("gold", gold), ("files", files), ("license", license)]
+            .into_iter()
+            .map(|(ty, amount)| (ty, *amount))
+            .collect(),
+        directories: *directories,
+        verify: options.verify,
+        sha256: options.sha256,
+        slice: options.slice.to_string(),
+        read: *read,
+        shards_complete: outcome
+            .complete_shards
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    }
+}
+
+fn report_catalog(catalog: &Catalog) -> ReportCatalog {
+    let summary = catalog.summary();
+    let Provenance {
+        kind,
+        origin,
+        database,
+        server_version,
+        taken,
+        ..
+    } = summary.provenance.clone();
+    ReportCatalog {
+        kind,
+        origin,
+        database,
+        server_version,
+        taken: taken
+            .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok())
+            .map(|time| time.to_string()),
+        pfiles: summary.pfile_rows,
+        tree_rows: summary.tree_rows,
+        uploads: summary.uploads.len() as u64,
+        gold: summary.gold,
+        files: summary.files,
+    }
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object with everything in it.
+    Json,
+    /// A line a finding, the report object last.
+    Ndjson,
+}
+
+impl Format {
+    /// The format that goes with a file's ending.
+    pub fn of_path(path: &Path) -> Option<Format> {
+        match path.extension()?.to_ascii_lowercase().to_str()? {
+            "txt" => Some(Format::Text),
+            "json" => Some(Format::Json),
+            "ndjson" => Some(Format::Ndjson),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a report. `findings` is absent when nothing was looked at.
+pub fn write(
+    report: &Report,
+    findings: Option<&Spool>,
+    format: Format,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<(), ReportError> {
+    match format {
+        Format::Text => text::write(report, findings, style, out),
+        Format::Json => json::write_object(report, findings, out),
+        Format::Ndjson => json::write_lines(report, findings, out),
+    }?;
+    out.flush()?;
+    Ok(())
+}

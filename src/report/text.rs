@@ -1,0 +1,276 @@
+//! The report for people: the verdict first, then a table, then the findings, the worst first, then
+//! what to do about them.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use super::number::{bytes_for_people, grouped};
+use super::{Report, ReportError};
+use crate::check::{Finding, Kind, Severity, Spool, Tally};
+
+/// At most so many findings of a kind are printed.
+const MOST_OF_A_KIND: usize = 20;
+
+/// How text may look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Colours, as terminals understand them.
+    pub color: bool,
+}
+
+impl Style {
+    fn paint(self, severity: Option<Severity>, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match severity {
+            Some(Severity::Loss) => "1;31",
+            Some(Severity::Recoverable) => "33",
+            Some(Severity::Waste | Severity::Notice) => "36",
+            None => "1;32",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+pub(super) fn write(
+    report: &Report,
+    findings: Option<&Spool>,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<(), ReportError> {
+    let tallies = findings.map(Spool::tallies).unwrap_or_default();
+    let worst = tallies.first().map(|(severity, ..)| *severity);
+    let color = match worst {
+        Some(Severity::Waste | Severity::Notice) | None if report.complete => None,
+        None => Some(Severity::Recoverable),
+        worst => worst,
+    };
+    writeln!(out, "{}", style.paint(color, &printable(&report.verdict)))?;
+    looked_at(report, out)?;
+    let Some(findings) = findings else {
+        return Ok(());
+    };
+    if tallies.is_empty() {
+        return Ok(());
+    }
+    table(&tallies, style, out)?;
+    let kinds = kinds_worst_first(&tallies);
+    for kind in &kinds {
+        of_kind(*kind, &tallies, findings, report, style, out)?;
+    }
+    writeln!(out, "\nWhat to do")?;
+    for kind in kinds {
+        writeln!(out, "  {kind}: {}", kind.mend())?;
+        if let Some(command) = copy_command(kind, &tallies, findings, report)? {
+            writeln!(out, "    {command}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The command that mends the first finding of a kind that a copy can mend.
+fn copy_command(
+    kind: Kind,
+    tallies: &[(Severity, Kind, Tally)],
+    findings: &Spool,
+    report: &Report,
+) -> Result<Option<String>, ReportError> {
+    let root = report.coverage.repository.trim_end_matches('/');
+    for (severity, ..) in tallies.iter().filter(|(_, other, _)| *other == kind) {
+        for finding in findings.first(*severity, kind, MOST_OF_A_KIND)? {
+            if let (Some(source), Some(path)) = (&finding.source, &finding.path) {
+                let [source, path] = [source, path].map(|path| quoted(&format!("{root}/{path}")));
+                let directory = path
+                    .rsplit_once('/')
+                    .map_or(".", |(directory, _)| directory);
+                let make = format!("mkdir -p {directory} && ");
+                let make = if kind_is_missing(kind) { &make } else { "" };
+                return Ok(Some(format!(
+                    "as FOSSology's user: {make}cp -p --remove-destination {source} {path}"
+                )));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a file of this kind is not there at all, and perhaps its directory neither.
+fn kind_is_missing(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::MissingGold | Kind::MissingDerived | Kind::MissingListing
+    )
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = word
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte));
+    if is_plain {
+        word.to_owned()
+    } else {
+        printable(&format!("'{}'", word.replace('\'', "'\\''")))
+    }
+}
+
+fn looked_at(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let coverage = &report.coverage;
+    if let Some(catalog) = &report.catalog {
+        let listed: Vec<String> = coverage
+            .listed
+            .iter()
+            .filter(|(_, amount)| amount.files > 0)
+            .map(|(ty, amount)| {
+                format!(
+                    "{} in {ty} ({})",
+                    grouped(amount.files),
+                    bytes_for_people(amount.bytes)
+                )
+            })
+            .collect();
+        writeln!(
+            out,
+            "  tree      {} (depth {}): {}",
+            printable(&coverage.repository),
+            coverage.depth,
+            listed.join("; ")
+        )?;
+        writeln!(
+            out,
+            "  database  {}: {} uploads, {} pfiles, {} tree rows",
+            printable(&catalog.origin),
+            grouped(catalog.uploads),
+            grouped(catalog.pfiles),
+            grouped(catalog.tree_rows)
+        )?;
+        if coverage.verify {
+            writeln!(
+                out,
+                "  read      {} files, {}",
+                grouped(coverage.read.files),
+                bytes_for_people(coverage.read.bytes)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn table(tallies: &[(Severity, Kind, Tally)], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n  {:<22} {:<12} {:>12} {:>12}",
+        "kind", "severity", "findings", "bytes"
+    )?;
+    for (severity, kind, tally) in tallies {
+        let name = format!("{:<12}", severity.as_str());
+        writeln!(
+            out,
+            "  {:<22} {} {:>12} {:>12}",
+            kind.as_str(),
+            style.paint(Some(*severity), &name),
+            grouped(tally.findings),
+            bytes_for_people(tally.bytes)
+        )?;
+    }
+    Ok(())
+}
+
+fn kinds_worst_first(tallies: &[(Severity, Kind, Tally)]) -> Vec<Kind> {
+    let mut seen = BTreeSet::new();
+    tallies
+        .iter()
+        .map(|(_, kind, _)| *kind)
+        .filter(|kind| seen.insert(*kind))
+        .collect()
+}
+
+fn of_kind(
+    kind: Kind,
+    tallies: &[(Severity, Kind, Tally)],
+    findings: &Spool,
+    report: &Report,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<(), ReportError> {
+    writeln!(out, "\n{kind}")?;
+    let mut printed = 0;
+    let mut total = 0;
+    for (severity, _, tally) in tallies.iter().filter(|(_, other, _)| *other == kind) {
+        total += tally.findings;
+        for finding in findings.first(*severity, kind, MOST_OF_A_KIND - printed)? {
+            printed += 1;
+            let name = format!("{:<11}", severity.as_str());
+            write!(out, "  {} ", style.paint(Some(*severity), &name))?;
+            writeln!(out, "{}", line(&finding, report))?;
+        }
+    }
+    let more = total - printed as u64;
+    if more > 0 {
+        writeln!(out, "  and {} more: --format ndjson", grouped(more))?;
+    }
+    Ok(())
+}
+
+/// What a person needs to know of a finding, on one line.
+fn line(finding: &Finding, report: &Report) -> String {
+    let subject = finding.path.clone().or_else(|| finding.name.clone());
+    let mut parts: Vec<String> = Vec::new();
+    match (subject, finding.pfile) {
+        (Some(subject), Some(pfile)) if finding.kind == Kind::WrongSha256 => {
+            parts.push(format!("{subject}; pfile {pfile}"));
+        }
+        (Some(subject), _) => parts.push(subject),
+        (None, Some(pfile)) => parts.push(format!("pfile {pfile}")),
+        (None, None) => {}
+    }
+    if let Some(uploads) = finding.uploads.as_deref().filter(|ids| !ids.is_empty()) {
+        // The line of an upload's own fault names it already.
+        let with_names = finding.path.is_some();
+        let shown: Vec<String> = uploads
+            .iter()
+            .take(3)
+            .map(|id| match report.upload_names.get(id) {
+                Some(name) if with_names => format!("{id} ({name})"),
+                _ => id.to_string(),
+            })
+            .collect();
+        let total = finding.uploads_total.unwrap_or(uploads.len() as u64);
+        let more = total.saturating_sub(shown.len() as u64);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        let word = if total == 1 { "upload" } else { "uploads" };
+        parts.push(format!("{word} {}{more}", shown.join(", ")));
+    }
+    if let Some(recovery) = finding.recovery {
+        let source = finding.source.as_deref().or(finding.url.as_deref());
+        parts.push(match source {
+            Some(source) => format!("recovery: {} from {source}", recovery.as_str()),
+            None => format!("recovery: {}", recovery.as_str()),
+        });
+    }
+    parts.extend(finding.detail.clone());
+    printable(&parts.join("; "))
+}
+
+/// Text without control characters: a name may hold line ends and terminal codes, and marks that
+/// turn the direction of writing and so make a line read as another.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(
+            character,
+            '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        if character.is_control() || turns {
+            shown.push_str(&character.escape_default().to_string());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
