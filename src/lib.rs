@@ -15,9 +15,14 @@
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
 //! | [`check`] | the merge join of tree and catalog, and its findings |
 //! | [`report`] | findings as text, JSON and NDJSON |
+//! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
+//! | [`cli`] | the command line: the only room that prints |
 
 pub mod catalog;
 pub mod check;
+pub mod cli;
+#[path = "../fixtures/mod.rs"]
+pub mod fixtures;
 pub mod monitor;
 pub mod parallel;
 pub mod report;

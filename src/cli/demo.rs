@@ -1,0 +1,240 @@
+//! `fogold demo`: a made-up server, damaged and checked, to see what fogold does.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::Failure;
+use super::progress::Progress;
+use super::{Global, check, exit};
+use crate::catalog::dump::{self, DumpOptions, Input};
+use crate::catalog::{Catalog, CatalogError};
+use crate::check::{FailOn, Finding, Options, Outcome, Slice};
+use crate::fixtures::{DamagePlan, Expected, FixtureError, Server, ServerSpec, damage};
+use crate::monitor::{Monitor, Phase};
+use crate::report::{self, Clock, Format, Report, bytes_for_people, grouped};
+use crate::repository::{Access, Tree};
+use crate::sysconf::RepositoryType;
+
+/// Files of the made-up server: enough for every kind of damage.
+const FILES: u64 = 1_500;
+/// Their bytes.
+const BYTES: u64 = 12_000_000;
+/// Findings that the damage gives.
+const DAMAGES: usize = 44;
+
+/// Make up a server, damage it, check it, and explain what one sees
+///
+/// Everything is made in a temporary directory, which is removed at the end. Neither FOSSology nor
+/// PostgreSQL is needed: the database is a dump.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Make the server in this directory, which must not exist yet, and leave it there
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Another number makes another server
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    progress: &Progress,
+) -> Result<u8, Failure> {
+    let clock = Clock::start();
+    let (directory, _temporary) = place(global, arguments)?;
+    let made_up = MadeUp::make(&directory, arguments.seed)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    made_up.introduce(&mut out)?;
+    out.flush()?;
+
+    let tree = Tree::open(
+        &made_up.root,
+        made_up.server.layout().clone(),
+        Access::default(),
+    )?;
+    let options = Options {
+        types: vec![
+            RepositoryType::Gold,
+            RepositoryType::Files,
+            RepositoryType::License,
+        ],
+        verify: true,
+        sha256: true,
+        slice: Slice::ALL,
+        allow_empty: false,
+        threads: global.threads(),
+        scratch: global.scratch.clone(),
+    };
+    let catalog = made_up.catalog(&options, progress)?;
+    let outcome = crate::check::run(&tree, &catalog, None, &options, progress)?;
+    let report = Report::of_check(
+        &outcome,
+        &tree,
+        &catalog,
+        &options,
+        FailOn::default(),
+        clock,
+    );
+    progress.finish();
+    let style = check::style(global.color);
+    report::write(
+        &report,
+        Some(&outcome.findings),
+        Format::Text,
+        style,
+        &mut out,
+    )?;
+    made_up.explain(&outcome, &mut out)?;
+    if arguments.keep.is_some() {
+        writeln!(
+            out,
+            "\nThe server is left in {}. Try:\n  fogold check -c {} --catalog {}",
+            directory.display(),
+            directory.join("sysconf").display(),
+            made_up.dump.display()
+        )?;
+    }
+    out.flush()?;
+    Ok(if progress.stopped() {
+        exit::WORLD
+    } else {
+        exit::DONE
+    })
+}
+
+/// Where the server is made; the guard removes a temporary place.
+fn place(
+    global: &Global,
+    arguments: &Arguments,
+) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    let failed = |path: &Path, source| {
+        Failure::from(CatalogError::Io {
+            action: "make",
+            path: path.to_owned(),
+            source,
+        })
+    };
+    if let Some(directory) = &arguments.keep {
+        std::fs::create_dir(directory).map_err(|source| failed(directory, source))?;
+        return Ok((directory.clone(), None));
+    }
+    let temporary = tempfile::Builder::new()
+        .prefix("fogold-demo-")
+        .tempdir_in(&global.scratch)
+        .map_err(|source| failed(&global.scratch, source))?;
+    Ok((temporary.path().to_owned(), Some(temporary)))
+}
+
+/// The server, and what was done to it.
+struct MadeUp {
+    server: Server,
+    root: PathBuf,
+    dump: PathBuf,
+    expected: Vec<Expected>,
+}
+
+impl MadeUp {
+    fn make(directory: &Path, seed: u64) -> Result<MadeUp, FixtureError> {
+        let spec = ServerSpec {
+            seed,
+            files: FILES,
+            bytes: BYTES,
+            ..ServerSpec::default()
+        };
+        let mut server = Server::build(spec, directory)?;
+        let root = directory.join("repository");
+        let plan = DamagePlan {
+            seed,
+            count: DAMAGES,
+        };
+        let expected = damage::apply(&mut server, &plan)?;
+        let dump = directory.join("fossology.sql");
+        let file = File::create(&dump).map_err(FixtureError::io("make", &dump))?;
+        let mut out = BufWriter::new(file);
+        server.write_dump(&mut out)?;
+        out.flush().map_err(FixtureError::io("write", &dump))?;
+        Ok(MadeUp {
+            server,
+            root,
+            dump,
+            expected,
+        })
+    }
+
+    fn catalog(&self, options: &Options, progress: &Progress) -> Result<Catalog, CatalogError> {
+        progress.phase(Phase::ReadRows, None);
+        dump::read_catalog(
+            Input::open(&self.dump)?,
+            &DumpOptions::default(),
+            &options.scratch,
+            None,
+            options.threads,
+            progress,
+        )
+    }
+
+    fn introduce(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let counts = self.server.counts();
+        writeln!(
+            out,
+            "A made-up FOSSology server, with a dump in place of its database:\n  \
+             {} uploads, {} files ({}), {} pfiles, {} tree rows",
+            grouped(counts.uploads),
+            grouped(counts.gold_files + counts.derived_files),
+            bytes_for_people(counts.bytes),
+            grouped(counts.pfiles),
+            grouped(counts.tree_rows)
+        )?;
+        writeln!(
+            out,
+            "Then {} things went wrong with it, of every kind that fogold knows.\n\n\
+             How to read the report below: its first line is the verdict. 'loss' is gone for good,\n\
+             'recoverable' can be brought back, 'waste' only takes space, a 'notice' is worth knowing.\n\
+             'recovery' says how: from a copy in the repository, by having FOSSology unpack an upload\n\
+             again, or from the upload's URL. On a real server the exit status would be 1.\n\n\
+             $ fogold check --verify --sha256\n",
+            self.expected.len()
+        )
+    }
+
+    /// Says whether the check found the damage, all of it and nothing else.
+    fn explain(&self, outcome: &Outcome, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut found: Vec<Finding> = Vec::new();
+        for (severity, kind, _) in outcome.findings.tallies() {
+            found.extend(outcome.findings.first(severity, kind, usize::MAX)?);
+        }
+        let total = found.len();
+        let hits = self
+            .expected
+            .iter()
+            .filter(|expected| {
+                let at = found.iter().position(|finding| is(finding, expected));
+                at.map(|at| found.swap_remove(at)).is_some()
+            })
+            .count();
+        writeln!(
+            out,
+            "\n{hits} of the {} damages were found, each once; {} of the {total} findings are about anything else.\n\
+             Next: 'fogold check' on your server. ('fogold demo --keep DIR' leaves this one to play with.)",
+            self.expected.len(),
+            found.len()
+        )?;
+        Ok(())
+    }
+}
+
+/// Whether a finding is the one that was expected.
+fn is(finding: &Finding, expected: &Expected) -> bool {
+    let agrees = |wanted: &Option<String>, given: Option<&str>| {
+        wanted.is_none() || wanted.as_deref() == given
+    };
+    finding.kind.as_str() == expected.kind
+        && agrees(&expected.severity, Some(finding.severity.as_str()))
+        && agrees(&expected.path, finding.path.as_deref())
+        && agrees(&expected.name, finding.name.as_deref())
+        && expected
+            .pfile
+            .is_none_or(|pfile| finding.pfile.map(i64::from) == Some(pfile))
+}

@@ -1,0 +1,109 @@
+//! Errors at the edge: a message for a person, and an exit status.
+
+use std::fmt;
+
+use super::exit;
+use crate::catalog::CatalogError;
+use crate::check::CheckError;
+use crate::fixtures::FixtureError;
+use crate::report::ReportError;
+use crate::repository::RepositoryError;
+use crate::sysconf::{ConnectionError, SysconfError};
+
+/// Why a command did not end as it should.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit status.
+    pub status: u8,
+    source: anyhow::Error,
+}
+
+impl Failure {
+    /// What was asked cannot be meant.
+    pub fn misuse(message: impl fmt::Display) -> Failure {
+        Failure {
+            status: exit::MISUSE,
+            source: anyhow::anyhow!("{message}"),
+        }
+    }
+
+    fn of(is_misuse: bool, source: impl Into<anyhow::Error>) -> Failure {
+        Failure {
+            status: if is_misuse { exit::MISUSE } else { exit::WORLD },
+            source: source.into(),
+        }
+    }
+
+    /// Whether the output was closed by its reader, which is no failure.
+    pub fn is_closed_output(&self) -> bool {
+        self.source.chain().any(|cause| {
+            cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The message and its causes, a cause only once: some libraries repeat theirs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.source.to_string();
+        f.write_str(&said)?;
+        for cause in self.source.chain().skip(1) {
+            let text = cause.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<RepositoryError> for Failure {
+    fn from(error: RepositoryError) -> Failure {
+        Failure::of(false, error)
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Failure {
+        Failure::of(false, error)
+    }
+}
+
+impl From<SysconfError> for Failure {
+    fn from(error: SysconfError) -> Failure {
+        Failure::of(true, error)
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Failure {
+        Failure::of(true, error)
+    }
+}
+
+impl From<FixtureError> for Failure {
+    fn from(error: FixtureError) -> Failure {
+        Failure::of(false, error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::of(false, error)
+    }
+}

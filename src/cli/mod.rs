@@ -1,0 +1,171 @@
+//! The command line: arguments in, report out.
+//!
+//! One file a command. What a library user would miss does not belong here; this is the only room
+//! that prints.
+
+mod check;
+mod completions;
+mod demo;
+pub mod error;
+pub mod exit;
+mod interrupt;
+mod output_file;
+mod place;
+mod progress;
+mod snapshot;
+mod source;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::Failure;
+use interrupt::Interrupt;
+use progress::{Progress, When};
+
+/// Keep the file repository of a FOSSology server whole
+///
+/// fogold proves that the repository of a FOSSology server and its database agree. It says what is
+/// missing, damaged, orphaned or misplaced, and how each can be recovered.
+#[derive(Parser, Debug)]
+#[command(
+    name = "fogold",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// FOSSology's configuration directory [default: /etc/fossology or /usr/local/etc/fossology]
+    ///
+    /// The one with fossology.conf and Db.conf in it. Of the two default places, the first that has
+    /// a fossology.conf is taken. None is needed when --repository and --catalog are given.
+    #[arg(short = 'c', long, value_name = "DIR", global = true)]
+    sysconfdir: Option<PathBuf>,
+    /// The repository's root [default: 'path' in fossology.conf]
+    #[arg(long, value_name = "DIR", global = true)]
+    repository: Option<PathBuf>,
+    /// Directory levels between type and file [default: 'depth' in fossology.conf]
+    ///
+    /// Where there is no fossology.conf, the depth is that of the first files found.
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(0..=16))]
+    depth: Option<u8>,
+    /// What the database knows: a database, a dump or a saved catalog [default: see Db.conf]
+    ///
+    /// A PostgreSQL URL (postgresql://...) or connection string (host=... dbname=...), the file of
+    /// a dump ('-' is standard input) or the directory of one, or a catalog that 'fogold snapshot'
+    /// saved. By default, the live database that Db.conf names.
+    #[arg(long, value_name = "SOURCE", global = true)]
+    catalog: Option<OsString>,
+    /// Number of threads [default: one for each processor]
+    #[arg(short = 'j', long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Print nothing when the exit status is 0
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Show progress on standard error
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    progress: When,
+    /// Use colours
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    color: Color,
+    /// Directory with room for sorting
+    ///
+    /// How much is needed and free is said at the start. The files there have no name: nothing is
+    /// left behind, however the program ends.
+    #[arg(long, value_name = "DIR", global = true, default_value = "/var/tmp")]
+    scratch: PathBuf,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also into files and pipes
+    Always,
+    /// Nowhere
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Check(check::Arguments),
+    Snapshot(snapshot::Arguments),
+    Demo(demo::Arguments),
+    Completions(completions::Arguments),
+}
+
+impl Global {
+    fn threads(&self) -> usize {
+        self.jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, usize::from),
+            usize::from,
+        )
+    }
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed output is no reason to complain.
+            let _ = error.print();
+            let status = if error.use_stderr() {
+                exit::MISUSE
+            } else {
+                exit::DONE
+            };
+            return ExitCode::from(status);
+        }
+    };
+    let interrupt = Interrupt::install();
+    let global = &cli.global;
+    let progress = Progress::new(
+        global.progress,
+        global.quiet,
+        global.verbose,
+        interrupt.flag(),
+    );
+    let result = match &cli.command {
+        Command::Check(arguments) => check::run(global, arguments, &progress, &interrupt),
+        Command::Snapshot(arguments) => snapshot::run(global, arguments, &progress, &interrupt),
+        Command::Demo(arguments) => demo::run(global, arguments, &progress),
+        Command::Completions(arguments) => completions::run(arguments),
+    };
+    progress.finish();
+    let status = match result {
+        Ok(status) => status,
+        Err(failure) if failure.is_closed_output() => exit::DONE,
+        Err(failure) => {
+            progress.release();
+            progress.say(&failure.to_string());
+            failure.status
+        }
+    };
+    if status != exit::DONE {
+        progress.release();
+    }
+    interrupt.done();
+    ExitCode::from(status)
+}
+
+/// A failure for an option that needs what is not there.
+fn misuse(message: impl std::fmt::Display) -> Failure {
+    Failure::misuse(message)
+}
