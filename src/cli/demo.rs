@@ -189,7 +189,7 @@ impl MadeUp {
         )?;
         writeln!(
             out,
-            "Then {} things went wrong with it, of every kind that fogold knows.\n\n\
+            "Then {} things went wrong with it: every kind that needs neither a bad disk nor work in progress.\n\n\
              How to read the report below: its first line is the verdict. 'loss' is gone for good,\n\
              'recoverable' can be brought back, 'waste' only takes space, a 'notice' is worth knowing.\n\
              'recovery' says how: from a copy in the repository, by having FOSSology unpack an upload\n\
