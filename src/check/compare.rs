@@ -493,19 +493,9 @@ impl Join<'_> {
         if self.unreadable.is_empty() {
             return false;
         }
-        let layout = self.comparer.tree.layout();
-        let text = name.to_string();
-        let mut hosts: Vec<Option<&str>> = layout
-            .hosts
-            .claimants(ty, text.as_bytes())
-            .map(Some)
-            .collect();
-        if hosts.is_empty() {
-            hosts.push(None);
-        }
-        hosts.into_iter().any(|host| {
-            let path = TreePath(layout.path_on(host, ty, &text).into_bytes());
-            self.unreadable.iter().any(|above| path.is_below(above))
-        })
+        let places = self.comparer.tree.layout().places(ty, name);
+        places
+            .iter()
+            .any(|path| self.unreadable.iter().any(|above| path.is_below(above)))
     }
 }

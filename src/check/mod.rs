@@ -31,11 +31,11 @@ pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
 pub use slice::{BadSlice, Slice};
 pub use spool::{Spool, Tally};
 
-use crate::catalog::scatter::Scatter;
+use crate::catalog::scatter::{self, Scatter};
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::monitor::{Monitor, Phase, Silent};
 use crate::parallel::share_out;
-use crate::repository::{OddWhat, Prover, RepositoryError, Shard, Survey, Tree};
+use crate::repository::{OddWhat, Prover, RepositoryError, Shard, Stray, Survey, Tree};
 use crate::sysconf::RepositoryType;
 use compare::{Compared, Comparer};
 use draft::StrayRecord;
@@ -227,6 +227,17 @@ struct Seen {
     faults: HashMap<(bool, bool), u64>,
 }
 
+impl Seen {
+    fn add(&mut self, other: Seen) {
+        self.coverage.add(&other.coverage);
+        self.complete_shards.extend(other.complete_shards);
+        self.golds_at_risk.extend(other.golds_at_risk);
+        for (fault, count) in other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
+    }
+}
+
 /// Checks a repository against a catalog. With `live`, findings that work in progress can explain
 /// are looked at again.
 pub fn run(
@@ -253,6 +264,7 @@ pub fn run(
     if unreadable_above.is_empty() {
         make_sure_of_files(tree, catalog, &survey, options)?;
     }
+    let top_strays = std::mem::take(&mut survey.top.strays);
     let summary = catalog.summary();
     monitor.phase(Phase::Tree, Some(summary.gold.files + summary.files.files));
 
@@ -281,11 +293,8 @@ pub fn run(
     };
     {
         let mut writer = strays.writer();
-        for stray in &survey.top.strays {
-            let shard = stray.name.shard().0;
-            writer.push(shard, |out| {
-                draft::put(out, &StrayRecord::from(stray.clone()))
-            })?;
+        for stray in top_strays {
+            put_stray(&mut writer, stray)?;
         }
         writer.finish()?;
     }
@@ -296,12 +305,7 @@ pub fn run(
         return Err(CheckError::Exhausted { source });
     }
     for part in parts {
-        seen.coverage.add(&part.coverage);
-        seen.complete_shards.extend(part.complete_shards);
-        seen.golds_at_risk.extend(part.golds_at_risk);
-        for (fault, count) in part.faults {
-            *seen.faults.entry(fault).or_default() += count;
-        }
+        seen.add(part);
     }
     seen.complete_shards.sort_unstable();
     if !above_complete {
@@ -351,6 +355,12 @@ pub fn run(
     })
 }
 
+/// Puts a stray on disk, where the shard of its name finds it.
+fn put_stray(writer: &mut scatter::Writer, stray: Stray) -> Result<(), CatalogError> {
+    let record = StrayRecord::from(stray);
+    writer.push(record.name.shard().0, |out| draft::put(out, &record))
+}
+
 fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
     odd.iter().find_map(|odd| match &odd.what {
         OddWhat::Unreadable(error) if odd.path.0.is_empty() => Some(error),
@@ -377,17 +387,17 @@ fn compare_shards(
             draft_writer.push(shard.0, |out| draft::put(out, draft))?;
         }
         for stray in compared.strays {
-            let record = StrayRecord::from(stray);
-            stray_writer.push(record.name.shard().0, |out| draft::put(out, &record))?;
+            put_stray(&mut stray_writer, stray)?;
         }
-        seen.coverage.add(&compared.coverage);
-        seen.golds_at_risk.extend(compared.golds_at_risk);
-        for (fault, count) in compared.faults {
-            *seen.faults.entry(fault).or_default() += count;
-        }
-        if !compared.incomplete {
-            seen.complete_shards.push(shard);
-        }
+        seen.add(Seen {
+            coverage: compared.coverage,
+            complete_shards: (!compared.incomplete)
+                .then_some(shard)
+                .into_iter()
+                .collect(),
+            golds_at_risk: compared.golds_at_risk,
+            faults: compared.faults,
+        });
     }
     draft_writer.finish()?;
     stray_writer.finish()?;
@@ -457,8 +467,7 @@ fn make_sure_of_files(
         });
     }
     let known = summary.gold.files + summary.files.files;
-    let all_empty = empty.len() == layout.hosts.names().count() + 1;
-    if all_empty && known > 0 {
+    if !any_file && known > 0 {
         return Err(CheckError::NotMounted {
             path: tree.path().to_owned(),
             known: format!(

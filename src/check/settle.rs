@@ -49,11 +49,7 @@ impl Settler<'_> {
         if drafts.is_empty() && strays.is_empty() {
             return Ok(batch);
         }
-        drafts.retain(|draft| {
-            draft
-                .shut_out
-                .is_none_or(|fault| !self.common_faults.contains(&fault))
-        });
+        drafts.retain(|draft| !self.is_common(draft));
         let pfiles = self.catalog.shard(shard)?;
         let mut good_strays: BTreeMap<RepositoryName, Vec<&StrayRecord>> = BTreeMap::new();
         for judged in strays.iter().filter(|judged| judged.bad.is_none()) {
@@ -107,10 +103,7 @@ impl Settler<'_> {
             .collect();
         let none = ShardPfiles::default();
         for draft in drafts {
-            let common = draft
-                .shut_out
-                .is_some_and(|fault| self.common_faults.contains(&fault));
-            if !common {
+            if !self.is_common(&draft) {
                 findings.push(self.finding(draft, None, &none, None));
             }
         }
@@ -210,26 +203,22 @@ impl Settler<'_> {
 
     /// Whether a file of the right length stands where FOSSology looks for the name.
     fn stands_in_place(&self, ty: RepositoryType, name: &RepositoryName) -> bool {
-        self.places(ty, name).into_iter().any(|path| {
-            self.tree
-                .meta(&path)
-                .is_ok_and(|meta| meta.is_file() && meta.size == name.size)
-        })
+        let places = self.tree.layout().places(ty, name);
+        places.iter().any(|path| self.has_right_length(path, name))
     }
 
-    /// Every path where FOSSology looks for a name, in its order.
-    fn places(&self, ty: RepositoryType, name: &RepositoryName) -> Vec<TreePath> {
-        let layout = self.tree.layout();
-        let text = name.to_string();
-        let mut paths: Vec<TreePath> = layout
-            .hosts
-            .claimants(ty, text.as_bytes())
-            .map(|host| TreePath(layout.path_on(Some(host), ty, &text).into_bytes()))
-            .collect();
-        if paths.is_empty() {
-            paths.push(TreePath(layout.path_on(None, ty, &text).into_bytes()));
-        }
-        paths
+    /// Whether a file of the length that its name promises stands at a path.
+    fn has_right_length(&self, path: &TreePath, name: &RepositoryName) -> bool {
+        self.tree
+            .meta(path)
+            .is_ok_and(|meta| meta.is_file() && meta.size == name.size)
+    }
+
+    /// Whether so many directories shut the same people out that the root stands for this one.
+    fn is_common(&self, draft: &Draft) -> bool {
+        draft
+            .shut_out
+            .is_some_and(|fault| self.common_faults.contains(&fault))
     }
 
     /// Of the golds of which no good copy was seen in their place, those that cannot be had again:
@@ -275,13 +264,10 @@ impl Settler<'_> {
         {
             return None;
         }
-        self.places(other, name).into_iter().find(|path| {
-            let right_size = self
-                .tree
-                .meta(path)
-                .is_ok_and(|meta| meta.is_file() && meta.size == name.size);
-            right_size && self.proves(path, name)
-        })
+        let places = self.tree.layout().places(other, name);
+        places
+            .into_iter()
+            .find(|path| self.has_right_length(path, name) && self.proves(path, name))
     }
 
     fn proves(&self, path: &TreePath, name: &RepositoryName) -> bool {

@@ -10,7 +10,7 @@ use super::interrupt::Interrupt;
 use super::output_file::OutputFile;
 use super::progress::Progress;
 use super::source::Source;
-use super::{Color, Global, exit, misuse, place};
+use super::{Color, Global, exit, place};
 use crate::check::{self, FailOn, Options, Slice, Spool};
 use crate::monitor::Monitor;
 use crate::report::{self, Clock, Format, Report, Style};
@@ -120,7 +120,7 @@ impl Arguments {
     fn report_files(&self) -> Result<Vec<(PathBuf, Format)>, Failure> {
         let of = |path: &PathBuf| match Format::of_path(path) {
             Some(format) => Ok((path.clone(), format)),
-            None => Err(misuse(format_args!(
+            None => Err(Failure::misuse(format_args!(
                 "--report {}: the ending must be one of .txt, .json, .ndjson",
                 path.display()
             ))),
@@ -264,7 +264,7 @@ impl Output {
             let path = std::path::absolute(path)?;
             let directory = path.parent().unwrap_or(&path);
             if std::fs::canonicalize(directory).is_ok_and(|place| place.starts_with(&root)) {
-                return Err(misuse(format_args!(
+                return Err(Failure::misuse(format_args!(
                     "--report {}: inside the repository, where fogold writes nothing",
                     path.display()
                 )));

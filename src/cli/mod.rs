@@ -21,7 +21,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use error::Failure;
 use interrupt::Interrupt;
 use progress::{Progress, When};
 
@@ -163,9 +162,4 @@ pub fn main() -> ExitCode {
     }
     interrupt.done();
     ExitCode::from(status)
-}
-
-/// A failure for an option that needs what is not there.
-fn misuse(message: impl std::fmt::Display) -> Failure {
-    Failure::misuse(message)
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Global;
 use super::error::Failure;
-use super::{Global, misuse};
 use crate::repository::{Access, Layout, Tree, discover_layout};
 use crate::sysconf::{DEFAULT_DIRECTORIES, Sysconf};
 
@@ -15,7 +15,7 @@ pub(super) fn sysconf(global: &Global) -> Result<Option<Sysconf>, Failure> {
     let found = Sysconf::find(global.sysconfdir.as_deref())?;
     let is_needed = global.repository.is_none() || global.catalog.is_none();
     if found.is_none() && is_needed {
-        return Err(misuse(format_args!(
+        return Err(Failure::misuse(format_args!(
             "no fossology.conf in {}: name its directory with -c, or give both --repository and --catalog",
             DEFAULT_DIRECTORIES.join(" or ")
         )));
@@ -44,7 +44,7 @@ pub(super) fn tree(global: &Global, sysconf: Option<&Sysconf>) -> Result<Tree, F
             let path: PathBuf = global
                 .repository
                 .clone()
-                .ok_or_else(|| misuse("--repository is missing"))?;
+                .ok_or_else(|| Failure::misuse("--repository is missing"))?;
             let layout = discover_layout(&path, depth)?;
             (path, layout, DEFAULT_USER, DEFAULT_USER)
         }

@@ -8,7 +8,7 @@ use super::interrupt::Interrupt;
 use super::output_file::OutputFile;
 use super::progress::Progress;
 use super::source::Source;
-use super::{Global, exit, misuse, place};
+use super::{Global, exit, place};
 use crate::report::grouped;
 
 /// Save what the database knows to a file
@@ -37,7 +37,7 @@ pub(super) fn run(
     };
     let source = Source::find(global, sysconf.as_ref(), progress)?;
     if let Source::Saved(path) = &source {
-        return Err(misuse(format_args!(
+        return Err(Failure::misuse(format_args!(
             "{} is a saved catalog already",
             path.display()
         )));

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::Global;
 use super::error::Failure;
 use super::progress::Progress;
-use super::{Global, misuse};
 use crate::catalog::dump::{self, DumpOptions, Input};
 use crate::catalog::{Catalog, CatalogError, LiveDatabase, LiveRows};
 use crate::monitor::{Monitor, Phase};
@@ -43,7 +43,7 @@ impl Source {
                     Some(text) => ConnectionParameters::from_source(text, &environment)?,
                     // Not shown: it may be a mistyped URL with a password.
                     None if !path.exists() && text.to_string_lossy().contains('@') => {
-                        return Err(misuse(
+                        return Err(Failure::misuse(
                             "--catalog is neither a file, nor a PostgreSQL URL (postgresql://…), nor a connection string",
                         ));
                     }
@@ -51,7 +51,7 @@ impl Source {
                 }
             }
             None => {
-                let sysconf = sysconf.ok_or_else(|| misuse("--catalog is missing"))?;
+                let sysconf = sysconf.ok_or_else(|| Failure::misuse("--catalog is missing"))?;
                 ConnectionParameters::from_db_conf(&sysconf.database()?, &environment)?
             }
         };

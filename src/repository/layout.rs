@@ -3,6 +3,8 @@
 //! `depth` levels of two characters of the name, everything in lower case; a name shorter than
 //! twice the depth is padded with `_`. Recorded from FOSSology's own library.
 
+use super::name::RepositoryName;
+use super::path::TreePath;
 use crate::sysconf::{HostTable, RepositoryType};
 
 /// The rules that turn a name into a path below the repository's root.
@@ -28,6 +30,22 @@ impl Layout {
         }
         let host = self.hosts.claimants(ty, name.as_bytes()).next();
         Some(self.path_on(host, ty, name))
+    }
+
+    /// Every path where FOSSology looks for a name, in its order: under each host that claims it,
+    /// or, with none, below the root. At least one.
+    pub fn places(&self, ty: RepositoryType, name: &RepositoryName) -> Vec<TreePath> {
+        let text = name.to_string();
+        let path_on = |host| TreePath(self.path_on(host, ty, &text).into_bytes());
+        let mut places: Vec<TreePath> = self
+            .hosts
+            .claimants(ty, text.as_bytes())
+            .map(|host| path_on(Some(host)))
+            .collect();
+        if places.is_empty() {
+            places.push(path_on(None));
+        }
+        places
     }
 
     /// The path of a name under a given host (`None`: directly below the root).
