@@ -7,6 +7,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
+    /// The database is dumped by PostgreSQL's own programs.
+    TakeDump,
+    /// A PostgreSQL to try something in is made and started.
+    StartServer,
+    /// A dump is played into an empty database.
+    RestoreDatabase,
+    /// PostgreSQL gathers figures about restored tables.
+    Analyze,
     /// Rows are read from a live database or a dump.
     ReadRows,
     /// Rows are sorted into the shards of a catalog.
@@ -15,16 +23,44 @@ pub enum Phase {
     Tree,
     /// Suspicious files and rows are looked at again.
     SecondLook,
+    /// The manifests and dumps of a store are read.
+    ReadSets,
+    /// The contents in a store are read.
+    ReadPool,
+    /// It is looked whether contents are in a store, without reading them.
+    ComparePool,
+    /// Contents in a store that nothing needs are looked for, and deleted.
+    Sweep,
+    /// A manifest is written, in a form that may take the files along.
+    WriteManifest,
+    /// Files of a set are put into the repository.
+    RestoreFiles,
+    /// It is found out which uploads have to be unpacked again, and their gold is proven.
+    Plan,
+    /// Unpack jobs are queued, and waited for where that was asked.
+    Unpack,
 }
 
 impl Phase {
     /// What the phase does, as a person would say it.
     pub fn title(self) -> &'static str {
         match self {
+            Phase::TakeDump => "taking the dump",
+            Phase::StartServer => "starting a PostgreSQL of our own",
+            Phase::RestoreDatabase => "restoring the database",
+            Phase::Analyze => "gathering statistics",
             Phase::ReadRows => "reading rows",
             Phase::SortRows => "sorting rows",
             Phase::Tree => "checking files",
             Phase::SecondLook => "looking again",
+            Phase::ReadSets => "reading sets",
+            Phase::ReadPool => "reading contents",
+            Phase::ComparePool => "comparing",
+            Phase::Sweep => "looking for what nothing needs",
+            Phase::WriteManifest => "writing",
+            Phase::RestoreFiles => "restoring files",
+            Phase::Plan => "planning",
+            Phase::Unpack => "unpacking",
         }
     }
 }
@@ -40,6 +76,11 @@ pub trait Monitor: Sync {
     /// `steps` more are done, and `bytes` more were read.
     fn advance(&self, steps: u64, bytes: u64) {
         let _ = (steps, bytes);
+    }
+
+    /// The work that begins needs up to `need` bytes of room, where `free` are free.
+    fn room(&self, need: u64, free: u64) {
+        let _ = (need, free);
     }
 
     /// Something that the user ought to know and that stops nothing.

@@ -34,7 +34,7 @@ pub use row_writer::RowWriter;
 pub use rows::RowSink;
 pub use rows_now::{LiveRows, RowNow};
 pub use summary::{Amount, Provenance, Summary, UploadIds};
-pub use upload::{Origin, Upload};
+pub use upload::{Hosts, Origin, Upload};
 
 use crate::repository::Shard;
 use file::CatalogFile;

@@ -4,8 +4,11 @@
 //! control was made into a tar by FOSSology on the spot. The mode bits of an upload mislead, so the
 //! origin itself and the arguments of the fetch job decide. A URL with credentials or a query is a
 //! secret: it is never stored.
+//!
+//! Whether the URL leads to this machine itself is no matter of the catalog, which may be used on
+//! another: it is judged when the URL is wanted ([`super::Upload::url`]).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::upload::Origin;
 
@@ -18,23 +21,28 @@ pub fn judge(origin: Option<&[u8]>, fetch_arguments: Option<&[u8]>) -> Origin {
     let Some(rest) = without_scheme(url) else {
         return Origin::None;
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let lower = url.to_ascii_lowercase();
-    if ["@", "%40", "?", "%3f", "#"]
-        .iter()
-        .any(|mark| lower.contains(mark))
-    {
+    let authority = authority_of(rest);
+    if may_be_a_secret(url) {
         return Origin::Withheld;
     }
     let path = &rest[authority.len()..];
     let last = path.rsplit('/').next().unwrap_or_default();
     let one_file = path.starts_with('/') && last.contains('.') && last != "." && last != "..";
     let plain = url.bytes().all(|byte| byte.is_ascii_graphic());
-    if one_file && plain && is_remote(authority) && fetches_one_file(fetch_arguments, url) {
+    let has_host = host_of(authority).is_some();
+    if one_file && plain && has_host && fetches_one_file(fetch_arguments, url) {
         Origin::Url(url.to_owned())
     } else {
         Origin::None
     }
+}
+
+/// Whether credentials or a query stand in a URL, however they are written.
+pub fn may_be_a_secret(url: &str) -> bool {
+    let lower = url.to_ascii_lowercase();
+    ["@", "%40", "?", "%3f", "#"]
+        .iter()
+        .any(|mark| lower.contains(mark))
 }
 
 fn without_scheme(url: &str) -> Option<&str> {
@@ -72,26 +80,50 @@ const OWN_NAMES: [&str; 4] = [
     "ip6-loopback",
 ];
 
-/// Whether an authority (`host`, `host:port`, `[v6]:port`) names another machine: by an address, or
-/// by a name that can be one. Everything that resolvers read in ways of their own (`127.1`,
-/// `0x7f.1`, a zone) is taken for this machine.
-fn is_remote(authority: &str) -> bool {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(v6) => {
-            let (address, port) = v6.split_once(']').unwrap_or((v6, ""));
-            return is_port(port) && address.parse().is_ok_and(|address| !is_local_v6(address));
+/// Whether a URL that [`judge`] let pass leads to a loopback or link-local host by what it says; a
+/// name may still resolve to one.
+pub fn is_local(url: &str) -> bool {
+    let host = without_scheme(url).and_then(|rest| host_of(authority_of(rest)));
+    host.is_none_or(|host| host.is_local())
+}
+
+/// The host that a URL names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// By its address.
+    Address(IpAddr),
+    /// By a name, in lower case and without a closing dot.
+    Name(String),
+}
+
+impl Host {
+    /// Whether it is this machine, or one that only this machine's own link reaches.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Host::Address(address) => is_local_address(*address),
+            Host::Name(name) => OWN_NAMES.contains(&&**name) || name.ends_with(".localhost"),
         }
-        None => match authority.split_once(':') {
-            Some((host, _)) => (host, &authority[host.len()..]),
-            None => (authority, ""),
-        },
-    };
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    if !is_port(port) {
-        return false;
     }
-    if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return !is_local_v4(address);
+}
+
+/// The host of an authority (`host`, `host:port`, `[v6]:port`). `None` for everything that
+/// resolvers read in ways of their own (`127.1`, `0x7f.1`, a zone), and for what is no host.
+pub fn host_of(authority: &str) -> Option<Host> {
+    if let Some(v6) = authority.strip_prefix('[') {
+        let (address, port) = v6.split_once(']')?;
+        let address = address.parse().ok().filter(|_| is_port(port))?;
+        return Some(Host::Address(IpAddr::V6(address)));
+    }
+    let (host, port) = match authority.find(':') {
+        Some(colon) => authority.split_at(colon),
+        None => (authority, ""),
+    };
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if !is_port(port) {
+        return None;
+    }
+    if let Ok(address) = host.parse() {
+        return Some(Host::Address(IpAddr::V4(address)));
     }
     let is_label = |label: &str| {
         !label.is_empty()
@@ -100,10 +132,12 @@ fn is_remote(authority: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let last = host.rsplit('.').next().unwrap_or_default();
-    host.split('.').all(is_label)
-        && !last.starts_with(|first: char| first.is_ascii_digit())
-        && !OWN_NAMES.contains(&&*host)
-        && !host.ends_with(".localhost")
+    let is_name = host.split('.').all(is_label) && !last.starts_with(|c: char| c.is_ascii_digit());
+    is_name.then_some(Host::Name(host))
+}
+
+fn authority_of(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// Nothing, or a colon and a number.
@@ -111,18 +145,33 @@ fn is_port(text: &str) -> bool {
     text.is_empty()
         || text
             .strip_prefix(':')
-            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .is_some_and(|digits| digits.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// Whether an address is this machine, or lies on the machine's own link only.
+pub fn is_local_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_local_v4(address),
+        IpAddr::V6(address) => is_local_v6(address),
+    }
 }
 
 fn is_local_v4(address: Ipv4Addr) -> bool {
-    address.is_loopback() || address.is_link_local() || address.is_unspecified()
+    address.is_loopback() || address.is_link_local() || address.octets()[0] == 0
 }
 
+/// With the addresses that carry one of version 4: mapped, compatible, and by NAT64.
 fn is_local_v6(address: Ipv6Addr) -> bool {
-    address.to_ipv4().is_some_and(is_local_v4)
+    let carried = match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => address.to_ipv4(),
+    };
+    carried.is_some_and(is_local_v4)
         || address.is_loopback()
         || address.is_unspecified()
-        || address.segments()[0] & 0xffc0 == 0xfe80
+        || address.is_unicast_link_local()
 }
 
 #[cfg(test)]
@@ -151,26 +200,52 @@ mod tests {
             "http://example.org/pub/docs/",
             "http://example.org",
             "http://example.org/README",
-            "http://localhost/a.zip",
-            "http://127.0.0.1/a.zip",
             "http://127.1/a.zip",
-            "http://[::1]:80/a.zip",
-            "http://[fe80::1]/a.zip",
-            "http://169.254.1.1/a.zip",
             "http:///a.zip",
             "http://0x7f.1/a.zip",
             "http://2130706433/a.zip",
-            "http://[::127.0.0.1]/a.zip",
             "http://[fe80::1%25eth0]/a.zip",
-            "http://ip6-localhost/a.zip",
-            "http://localhost.localdomain/a.zip",
             "http://example.org:x/a.zip",
+            "http://example.org:0/a.zip",
+            "http://example.org:65536/a.zip",
             "http://example.org/..",
             "http://example.org/a/.",
             "file:///etc/passwd.txt",
             "http://example.org/a b.zip",
         ] {
             assert_eq!(of(text), Origin::None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_local_or_not() {
+        for (host, local) in [
+            ("localhost", true),
+            ("LOCALHOST.:80", true),
+            ("a.localhost", true),
+            ("ip6-localhost", true),
+            ("localhost.localdomain", true),
+            ("127.0.0.1", true),
+            ("127.8.0.1:8080", true),
+            ("0.0.0.0", true),
+            ("169.254.1.1", true),
+            ("[::1]:80", true),
+            ("[::]", true),
+            ("[fe80::1]", true),
+            ("[::127.0.0.1]", true),
+            ("[::ffff:169.254.0.1]", true),
+            ("[64:ff9b::7f00:1]", true),
+            ("[64:ff9b::a00:1]", false),
+            ("[2001:db8::1]", false),
+            ("[fd00::1]", false),
+            ("10.0.0.1", false),
+            ("192.168.1.1", false),
+            ("example.org", false),
+            ("notlocalhost", false),
+        ] {
+            let url = format!("http://{host}/a.zip");
+            assert_eq!(of(&url), Origin::Url(url.clone()), "{url}");
+            assert_eq!(is_local(&url), local, "{url}");
         }
     }
 

@@ -164,11 +164,14 @@ impl ShardPfiles {
 
     /// The pfile of a name.
     pub fn find(&self, name: &RepositoryName) -> Option<&Pfile> {
-        let at = self
-            .pfiles
+        Some(&self.pfiles[self.position(name)?])
+    }
+
+    /// Where in [`ShardPfiles::pfiles`] a name stands.
+    pub fn position(&self, name: &RepositoryName) -> Option<usize> {
+        self.pfiles
             .binary_search_by(|pfile| pfile.name.cmp(name))
-            .ok()?;
-        Some(&self.pfiles[at])
+            .ok()
     }
 
     /// Appends a pfile, whose name must be greater than the last one's, with its rows and uses.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::origin;
 use super::rows::Micros;
 use crate::repository::RepositoryName;
 
@@ -14,10 +15,27 @@ pub const UNPACKED: i32 = 1 << 5;
 pub enum Origin {
     /// No URL, or one that does not give the same bytes again.
     None,
-    /// A URL that a person may see.
+    /// A URL that a person may see; perhaps one of a loopback or link-local host.
     Url(String),
     /// A URL with credentials or a query: never shown, never fetched.
     Withheld,
+}
+
+/// The hosts from which gold may be fetched again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// All but loopback and link-local ones: what these serve is this machine's own affair.
+    #[default]
+    Remote,
+    /// Loopback and link-local ones too.
+    Any,
+}
+
+impl Hosts {
+    /// Whether a URL that was judged as an origin leads to one of these, by what it says.
+    pub fn admit(self, url: &str) -> bool {
+        self == Hosts::Any || !origin::is_local(url)
+    }
 }
 
 /// What the job queue says about unpacking an upload.
@@ -71,11 +89,18 @@ impl Upload {
             && self.mode & UNPACKED == 0
     }
 
-    /// The URL from which its gold can be fetched again, if a person may see one.
+    /// The URL from which its gold can be fetched again, if a person may see one; none that leads
+    /// to a loopback or link-local host.
     pub fn url(&self) -> Option<&str> {
+        self.url_on(Hosts::Remote)
+    }
+
+    /// The URL from which its gold can be fetched again, if a person may see one and it leads to
+    /// one of these hosts.
+    pub fn url_on(&self, hosts: Hosts) -> Option<&str> {
         match &self.origin {
-            Origin::Url(url) => Some(url),
-            Origin::None | Origin::Withheld => None,
+            Origin::Url(url) if hosts.admit(url) => Some(url),
+            Origin::Url(_) | Origin::None | Origin::Withheld => None,
         }
     }
 }

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::io;
 
+use super::companion::{Companion, Listed};
 use super::draft::{Draft, Verdict};
 use super::kind::{Kind, Severity};
-use super::{Coverage, Options};
-use crate::catalog::{Catalog, CatalogError, Pfile, Sha256, ShardPfiles, Usage};
+use super::{CheckError, Coverage, Options};
+use crate::catalog::{Catalog, Pfile, Sha256, ShardPfiles, Usage};
 use crate::monitor::Monitor;
 use crate::repository::{
     InPlace, Leftover, Listing, Odd, OddWhat, Proof, Prover, Reading, RepositoryName, Shard, Stray,
@@ -65,6 +66,8 @@ pub(super) struct Comparer<'a> {
     pub monitor: &'a dyn Monitor,
     /// Unreadable directories above the shards.
     pub unreadable_above: Vec<TreePath>,
+    /// Reads in place of `--verify`.
+    pub companion: Option<&'a dyn Companion>,
 }
 
 impl Comparer<'_> {
@@ -73,13 +76,19 @@ impl Comparer<'_> {
         &self,
         shard: Shard,
         prover: &mut Prover,
-    ) -> Result<Option<Compared>, CatalogError> {
+    ) -> Result<Option<Compared>, CheckError> {
         let listed_types = self.options.listed_types();
         let read_types = self.options.read_types();
-        let reading = self
-            .options
-            .reads(shard)
-            .then(|| Reading::of(prover, &read_types));
+        let pfiles = self.catalog.shard(shard)?;
+        let mut companion = match self.companion {
+            Some(companion) => Some(companion.begin(shard, &pfiles)?),
+            None => None,
+        };
+        let reading = match &mut companion {
+            Some(companion) => Some(Reading::of(&mut **companion, &listed_types)),
+            None if self.options.reads(shard) => Some(Reading::of(prover, &read_types)),
+            None => None,
+        };
         let mut listing =
             self.tree
                 .list_shard(self.survey, shard, &listed_types, reading, self.monitor);
@@ -99,7 +108,17 @@ impl Comparer<'_> {
         compared.strays = std::mem::take(&mut listing.strays);
         let mut files = self.files(listing, &mut compared.coverage);
         files.retain(|file| !matches!(file.contents, Contents::Vanished));
-        let pfiles = self.catalog.shard(shard)?;
+        if let Some(companion) = companion {
+            let listed: Vec<Listed> = files
+                .iter()
+                .map(|file| Listed {
+                    name: file.listed.name,
+                    ty: file.ty,
+                    good: file.contents.is_good(),
+                })
+                .collect();
+            companion.finish(&listed)?;
+        }
         let join = Join {
             comparer: self,
             pfiles: &pfiles,

@@ -19,6 +19,8 @@ pub enum Recovery {
     Unpack,
     /// It can be fetched again from a URL.
     Url,
+    /// A store of backups holds it.
+    Backup,
     /// No way is known.
     None,
 }
@@ -30,6 +32,7 @@ impl Recovery {
             Recovery::Copy => "copy",
             Recovery::Unpack => "unpack",
             Recovery::Url => "url",
+            Recovery::Backup => "backup",
             Recovery::None => "none",
         }
     }
@@ -70,7 +73,7 @@ pub struct Finding {
     /// How to bring it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
-    /// Where a good copy stands, relative to the repository.
+    /// Where a good copy stands: relative to the repository, or in a store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The URL to fetch it from.
@@ -137,6 +140,17 @@ impl Finding {
         self.path = Some(text);
         self.path_bytes = bytes;
         self
+    }
+
+    /// The path's bytes.
+    pub fn tree_path(&self) -> Option<TreePath> {
+        match &self.path_bytes {
+            Some(bytes) => BASE64.decode(bytes).ok().map(TreePath),
+            None => self
+                .path
+                .as_ref()
+                .map(|path| TreePath(path.clone().into_bytes())),
+        }
     }
 
     /// Sets the uploads.

@@ -88,8 +88,8 @@ macro_rules! kinds {
 kinds! {
     /// An upload's original is not in gold.
     MissingGold = "missing-gold" {
-        severity: "loss; recoverable when a good copy stands in the repository or the upload came \
-             from a URL that can be fetched again",
+        severity: "loss; recoverable when a good copy stands in the repository, a store given by \
+             --store has it, or the upload came from a URL that can be fetched again",
         meaning: "The original of an upload, as it was sent to FOSSology, is not in gold. What was \
              unpacked from it can still be read, but can never be unpacked again. 'maintagent \
              -o' removes old golds on purpose; the agent that deletes an upload takes along \
@@ -97,26 +97,28 @@ kinds! {
              hand, a restore that was cut, or the storage do the rest.",
         mend: "Recovery 'copy': as FOSSology's user, in the repository, mkdir -p the directory \
              of the path, then cp -p the file named as source to the path. Recovery 'url': \
-             fetch the URL, see that sha1sum, md5sum and the size agree with the name, and put \
-             the file at the path. Recovery 'none': restore the file from a backup; without \
-             one, keep the upload for its results, or delete it in FOSSology.",
+             fetch the URL, see that sha1sum, md5sum and the size agree with the name, and \
+             put the file at the path. Recovery 'backup': fogold restore STORE --only gold, \
+             which leaves good files alone. Recovery 'none': run the check with --store for \
+             every store of backups there is; without one, keep the upload for its results, \
+             or delete it in FOSSology.",
     }
     /// A file of an upload is not in files.
     MissingDerived = "missing-derived" {
-        severity: "recoverable; loss when every upload that holds it has lost its gold",
+        severity: "recoverable; loss when every upload that holds it has lost its gold and no \
+             store given by --store has it",
         meaning: "A file that an upload holds is not in files, where everything unpacked lies and \
              each upload's original once more. The deletion of another upload that shared it, \
              a restore that was cut, a gold-only backup or the storage leave such holes. \
              FOSSology shows the file in its tree and cannot open it, and agents that are run \
              later fail on it or pass it over.",
-        mend: "Recovery 'unpack': open the file in FOSSology's browser; its page offers to \
-             unpack the upload again, and one such job brings back all files of that upload \
-             (not its listings). First see that the upload's own original is good in gold, and \
-             copy it to files where it is missing there. Recovery 'copy': as FOSSology's user, \
-             mkdir -p the directory of the path, then cp -p the source to the path. Recovery \
-             'url': fetch the URL, prove sha1, md5 and size, and put the file at the path, and \
-             into gold. Run fogold check again afterwards: that the job says 'Completed' \
-             proves nothing.",
+        mend: "Recovery 'unpack': fogold requeue --wait has FOSSology unpack the cheapest set \
+             of uploads that brings all such files back, proves their originals before, and \
+             checks again afterwards, for that a job says 'Completed' proves nothing. \
+             Recovery 'copy': as FOSSology's user, mkdir -p the directory of the path, then \
+             cp -p the source to the path. Recovery 'url': fetch the URL, prove sha1, md5 and \
+             size, and put the file at the path, and into gold. Recovery 'backup': fogold \
+             restore STORE --only files.",
     }
     /// As missing-derived, for the listing of an archive.
     MissingListing = "missing-listing" {
@@ -127,7 +129,7 @@ kinds! {
              derived file. Unpacking again does not bring it back: that writes a new listing \
              under another name.",
         mend: "Nothing needs to be done. Where the recovery is 'copy', cp -p the source to the \
-             path; else only a backup has it.",
+             path; a backup has it too: fogold restore STORE --only files.",
     }
     /// Contents differ from the name.
     Corrupt = "corrupt" {
@@ -136,10 +138,11 @@ kinds! {
              sha1, md5 and size differ. The storage changed them, or something wrote into the \
              file; where gold and files are one file with two names (hard links), both are \
              hit. Only a check with --verify sees it.",
-        mend: "Look after the storage first. Then move the file out of the repository and treat \
-             it as the missing file that it is: copy the source to the path, have FOSSology \
-             unpack the upload again, fetch the URL, or restore it from a backup. Never unpack \
-             again while the corrupt file of an upload's original lies in files: FOSSology \
+        mend: "Look after the storage first. Of a derived file: fogold requeue --verify --wait \
+             has it written again. Else fogold restore STORE --only gold (or files) moves it \
+             to the quarantine and puts a good one in its place; or move it out of the \
+             repository and copy the source to the path, or fetch the URL. Never unpack by \
+             hand while the corrupt file of an upload's original lies in files: FOSSology \
              takes it before the good one in gold.",
     }
     /// Length differs from the name.
@@ -148,9 +151,10 @@ kinds! {
         meaning: "The length of a file is not what its name promises. A disk that was full during \
              an import leaves a short file under a right name, for FOSSology does not look at \
              the error; a copy or restore that was cut does the same.",
-        mend: "See that the disk has room. Then move the file out of the repository and treat it \
-             as the missing file that it is: copy the source to the path, have FOSSology \
-             unpack the upload again, fetch the URL, or restore it from a backup.",
+        mend: "See that the disk has room. Of a derived file: fogold requeue --wait has it \
+             written again. Else fogold restore STORE --only gold (or files) moves it to the \
+             quarantine and puts a good one in its place; or move it out of the repository \
+             and copy the source to the path, or fetch the URL.",
     }
     /// I/O or permission error.
     Unreadable = "unreadable" {
@@ -310,8 +314,10 @@ kinds! {
              FOSSology shows a part of the upload as if it were all of it. The finding is only \
              a notice when neither a killed run of the agent nor unused rows of pfile bear it \
              out.",
-        mend: "Delete the upload in FOSSology and upload it again; decisions made on it go \
-             with it, so export a report first.",
+        mend: "fogold requeue --rebuild-trees --wait has the upload unpacked from scratch, \
+             unless decisions or findings hang on its tree, which it says. Then delete the \
+             upload in FOSSology and upload it again; decisions made on it go with it, so \
+             export a report first.",
     }
     /// The upload's first unpack has not completed.
     UnfinishedUpload = "unfinished-upload" {

@@ -11,6 +11,7 @@
 //! The check changes nothing. It can be stopped at any time, and then tells the truth about the
 //! shards that it had finished.
 
+mod companion;
 mod compare;
 mod draft;
 mod finding;
@@ -26,10 +27,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
+pub use companion::{Backups, Companion, CompanionError, Listed, ShardCompanion};
 pub use finding::{Finding, Recovery, path_text};
 pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
 pub use slice::{BadSlice, Slice};
-pub use spool::{Spool, Tally};
+pub use spool::{Batch, Spool, Tally};
 
 use crate::catalog::scatter::{self, Scatter};
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
@@ -40,7 +42,6 @@ use crate::sysconf::RepositoryType;
 use compare::{Compared, Comparer};
 use draft::StrayRecord;
 use settle::Settler;
-use spool::Batch;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -140,6 +141,9 @@ pub enum CheckError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// Who went along with the check cannot go on.
+    #[error(transparent)]
+    Companion(#[from] CompanionError),
     /// Files are there, but none at the configured depth.
     #[error(
         "no file stands at depth {configured} below {}, the first ones stand at depth {found}: \
@@ -167,6 +171,7 @@ impl CheckError {
             | CheckError::NotMounted { .. }
             | CheckError::EmptyDatabase { .. }
             | CheckError::Linked { .. }
+            | CheckError::Companion(_)
             | CheckError::Exhausted { .. } => false,
         }
     }
@@ -247,6 +252,32 @@ pub fn run(
     options: &Options,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, CheckError> {
+    let aids = Aids {
+        live,
+        ..Aids::default()
+    };
+    run_with(tree, catalog, aids, options, monitor)
+}
+
+/// What a check may draw on besides tree and catalog.
+#[derive(Clone, Copy, Default)]
+pub struct Aids<'a> {
+    /// A live database, for the second look.
+    pub live: Option<&'a dyn LiveRows>,
+    /// Goes along, and reads what it likes in place of `--verify`.
+    pub companion: Option<&'a dyn Companion>,
+    /// Stores that may hold what is missing.
+    pub backups: &'a [&'a dyn Backups],
+}
+
+/// Checks a repository as [`run`] does, with all the aids there are.
+pub fn run_with(
+    tree: &Tree,
+    catalog: &Catalog,
+    aids: Aids<'_>,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, CheckError> {
     let mut survey = tree.survey(monitor);
     let top = std::mem::take(&mut survey.top.odd);
     if let Some(source) = unreadable_root(&top) {
@@ -275,6 +306,7 @@ pub fn run(
         options,
         monitor,
         unreadable_above,
+        companion: aids.companion,
     };
     let above_complete = comparer.unreadable_above.is_empty();
     let mut above = Compared::default();
@@ -324,7 +356,8 @@ pub fn run(
         catalog,
         options,
         monitor,
-        live,
+        live: aids.live,
+        backups: aids.backups,
         drafts: &drafts,
         strays: &strays,
         lost: HashSet::new(),
@@ -374,7 +407,7 @@ fn compare_shards(
     shards: &mut dyn Iterator<Item = Shard>,
     drafts: &std::sync::Arc<Scatter>,
     strays: &std::sync::Arc<Scatter>,
-) -> Result<Seen, CatalogError> {
+) -> Result<Seen, CheckError> {
     let mut seen = Seen::default();
     let mut prover = Prover::new(comparer.options.sha256);
     let mut draft_writer = drafts.writer();

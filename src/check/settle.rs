@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Options;
+use super::companion::Backups;
 use super::draft::{self, Draft, StrayRecord, Verdict};
 use super::finding::{Finding, Recovery, path_text};
 use super::kind::{Kind, Severity};
@@ -24,6 +25,7 @@ pub(super) struct Settler<'a> {
     pub options: &'a Options,
     pub monitor: &'a dyn Monitor,
     pub live: Option<&'a dyn LiveRows>,
+    pub backups: &'a [&'a dyn Backups],
     pub drafts: &'a Scatter,
     pub strays: &'a Scatter,
     /// Uploads whose gold is nowhere to be had.
@@ -222,7 +224,8 @@ impl Settler<'_> {
     }
 
     /// Of the golds of which no good copy was seen in their place, those that cannot be had again:
-    /// no copy astray, none in a type that was not read, and no URL. Returns their uploads.
+    /// no copy astray, none in a type that was not read or in a store, and no URL. Returns their
+    /// uploads.
     pub(super) fn find_lost(
         &self,
         golds_at_risk: Vec<RepositoryName>,
@@ -238,8 +241,10 @@ impl Settler<'_> {
             }
         }
         at_risk.retain(|name| {
-            self.copy_in_unread_type(RepositoryType::Gold, name)
-                .is_none()
+            self.backup_of(name).is_none()
+                && self
+                    .copy_in_unread_type(RepositoryType::Gold, name)
+                    .is_none()
         });
         let summary = self.catalog.summary();
         for upload in &summary.uploads {
@@ -435,6 +440,9 @@ impl Settler<'_> {
         } else if let (Some(url), true) = (&url, pfile.in_gold()) {
             finding.url = Some(url.clone());
             Recovery::Url
+        } else if let Some(backup) = self.backup_of(&pfile.name) {
+            finding.source = Some(backup);
+            Recovery::Backup
         } else {
             if withheld {
                 finding.url_withheld = Some(true);
@@ -457,6 +465,11 @@ impl Settler<'_> {
         };
     }
 
+    /// Where a store holds a name's contents.
+    fn backup_of(&self, name: &RepositoryName) -> Option<String> {
+        self.backups.iter().find_map(|store| store.holds(name))
+    }
+
     /// Whether FOSSology can bring the file back by unpacking one of its uploads whose gold can be
     /// had. The gold itself comes out of no unpacking of its own upload.
     fn can_unpack(&self, pfile: &Pfile, pfiles: &ShardPfiles) -> bool {
@@ -476,11 +489,13 @@ fn url_of(summary: &Summary, pfile: &Pfile, pfiles: &ShardPfiles) -> (Option<Str
         if !each.usage.has(Usage::GOLD) {
             continue;
         }
-        match summary.upload(each.upload).map(|upload| &upload.origin) {
-            Some(Origin::Url(url)) => return (Some(url.clone()), false),
-            Some(Origin::Withheld) => withheld = true,
-            Some(Origin::None) | None => {}
+        let Some(upload) = summary.upload(each.upload) else {
+            continue;
+        };
+        if let Some(url) = upload.url() {
+            return (Some(url.to_owned()), false);
         }
+        withheld |= upload.origin == Origin::Withheld;
     }
     (None, withheld)
 }

@@ -188,6 +188,23 @@ impl Spool {
         Ok(findings)
     }
 
+    /// Calls `each` with every finding of a severity and kind, in order.
+    pub fn for_each<E: From<CatalogError>>(
+        &self,
+        severity: Severity,
+        kind: Kind,
+        mut each: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (_, extent) in self.extents(|s, k| s == severity && k == kind) {
+            for line in self.read(extent)?.split_inclusive(|byte| *byte == b'\n') {
+                let finding = serde_json::from_slice(line)
+                    .map_err(|error| self.failed(io::Error::other(error)))?;
+                each(finding)?;
+            }
+        }
+        Ok(())
+    }
+
     fn extents(
         &self,
         wanted: impl Fn(Severity, Kind) -> bool,

@@ -57,6 +57,12 @@ impl Access {
         }
     }
 
+    /// The ids of FOSSology's user and group, as far as this machine knows them: whose the files
+    /// and directories are to be that are put into the tree.
+    pub fn owner(&self) -> (Option<u32>, Option<u32>) {
+        (self.user.as_ref().map(|user| user.uid), self.group)
+    }
+
     /// Who cannot read a file.
     pub fn to_file(&self, meta: &Meta) -> Option<Fault> {
         self.fault(meta, READ)

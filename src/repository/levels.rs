@@ -85,9 +85,12 @@ impl Lister<'_> {
         }
         let listing = &mut *work.listing;
         listing.directories += 1;
-        let fault = directory::meta_of(handle)
-            .ok()
-            .and_then(|meta| self.tree.access().to_directory(&meta));
+        let meta = self
+            .tree
+            .judges_modes()
+            .then(|| directory::meta_of(handle).ok())
+            .flatten();
+        let fault = meta.and_then(|meta| self.tree.access().to_directory(&meta));
         let at_fault = fault.is_some();
         let at_bottom = chain.levels() == self.tree.layout().depth;
         let mut levels: Vec<[u8; 2]> = Vec::new();

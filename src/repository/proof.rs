@@ -5,6 +5,7 @@
 //! file that shrinks or meets a bad sector would kill the program. The many-lane md5 is young code,
 //! so each mismatch it reports is computed again by the plain one before it is believed.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +16,12 @@ use rustix::fs::{Mode, OFlags};
 use sha1::Sha1;
 use sha2::Sha256;
 
+use super::listing::InPlace;
 use super::name::RepositoryName;
 use super::path::TreePath;
+use super::reading::ContentReader;
 use crate::monitor::Monitor;
+use crate::sysconf::RepositoryType;
 
 /// Files up to this size are read whole.
 const SMALL: u64 = 256 * 1024;
@@ -61,6 +65,33 @@ impl Proof {
     }
 }
 
+/// What else is done with contents while they are proven, such as keeping a copy of them.
+///
+/// A small file is shown whole, with its proof. A large one is shown piece by piece, between
+/// [`Witness::begin`] and [`Witness::end`]; when its reading fails, no end comes.
+pub trait Witness {
+    /// The contents of a small file.
+    fn whole(&mut self, name: &RepositoryName, proof: &Proof, bytes: &[u8]);
+    /// A large file begins. What is returned, such as a clone of it, is read in its place.
+    fn begin(&mut self, name: &RepositoryName, file: &OwnedFd) -> Option<OwnedFd>;
+    /// The next piece of the large file.
+    fn piece(&mut self, bytes: &[u8]);
+    /// The large file was read to its end.
+    fn end(&mut self, name: &RepositoryName, proof: &Proof);
+}
+
+/// Nobody is interested in the contents.
+pub(super) struct Nobody;
+
+impl Witness for Nobody {
+    fn whole(&mut self, _: &RepositoryName, _: &Proof, _: &[u8]) {}
+    fn begin(&mut self, _: &RepositoryName, _: &OwnedFd) -> Option<OwnedFd> {
+        None
+    }
+    fn piece(&mut self, _: &[u8]) {}
+    fn end(&mut self, _: &RepositoryName, _: &Proof) {}
+}
+
 /// A file to be read.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -78,6 +109,7 @@ pub struct Claim {
 /// `take_results` after `finish` has them all.
 pub struct Prover {
     with_sha256: bool,
+    drops_cache: bool,
     lanes: Md5Many,
     bytes: Vec<u8>,
     batch: Vec<Waiting>,
@@ -105,6 +137,7 @@ impl Prover {
     pub fn new(with_sha256: bool) -> Prover {
         Prover {
             with_sha256,
+            drops_cache: false,
             lanes: Md5Many::new(),
             bytes: Vec::new(),
             batch: Vec::new(),
@@ -113,11 +146,21 @@ impl Prover {
         }
     }
 
+    /// Tells the kernel after each file that its pages are of no further use.
+    #[must_use]
+    pub fn dropping_cache(self, drops_cache: bool) -> Prover {
+        Prover {
+            drops_cache,
+            ..self
+        }
+    }
+
     /// Reads every claimed file below `root`: see [`Tree::prove`](super::Tree::prove).
     pub(super) fn prove(
         &mut self,
         root: &OwnedFd,
         claims: &[Claim],
+        witness: &mut dyn Witness,
         monitor: &dyn Monitor,
     ) -> Vec<(usize, io::Result<Proof>)> {
         for (number, claim) in claims.iter().enumerate() {
@@ -125,45 +168,61 @@ impl Prover {
                 break;
             }
             let path = claim.path.as_path();
-            self.read(root, path, number, &claim.name, claim.size, monitor);
+            self.read(
+                root,
+                path,
+                number,
+                &claim.name,
+                claim.size,
+                witness,
+                monitor,
+            );
         }
-        self.finish(monitor);
-        self.take_results()
+        self.finish(witness, monitor)
     }
 
     /// Reads one file, given by a path relative to a directory, whose length was `size` when it was
-    /// listed. Its result comes under `number`, now or with a later file's.
-    pub(super) fn read(
+    /// listed, and shows its contents to `witness`. Its result comes under `number` from
+    /// [`Prover::finish`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn read(
         &mut self,
         directory: &OwnedFd,
         path: impl rustix::path::Arg + Copy,
         number: usize,
         name: &RepositoryName,
         size: u64,
+        witness: &mut dyn Witness,
         monitor: &dyn Monitor,
     ) {
-        let result = match open(directory, path) {
-            Ok(file) if size <= SMALL => self.take_small(number, name, size, &file),
-            Ok(file) => match self.stream(name, &file, monitor) {
-                Ok(Some(proof)) => {
-                    self.results.push((number, Ok(proof)));
-                    Ok(())
-                }
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
+        let result = open(directory, path).and_then(|file| {
+            if size <= SMALL {
+                self.take_small(number, name, size, &file)?;
+            } else if let Some(proof) = self.stream(name, &file, witness, monitor)? {
+                self.results.push((number, Ok(proof)));
+            }
+            if self.drops_cache {
+                // Advice: nothing depends on whether it is taken.
+                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+            }
+            Ok(())
+        });
         if let Err(error) = result {
             self.results.push((number, Err(error)));
         }
         if self.batch.len() >= BATCH_FILES || self.bytes.len() >= BATCH_BYTES {
-            self.finish(monitor);
+            self.finish_batch(witness, monitor);
         }
     }
 
-    /// The results so far; those of files that wait for company come later.
-    pub(super) fn take_results(&mut self) -> Vec<(usize, io::Result<Proof>)> {
+    /// Reads what is still to be read; the results of all files since the last time, in no
+    /// particular order.
+    pub fn finish(
+        &mut self,
+        witness: &mut dyn Witness,
+        monitor: &dyn Monitor,
+    ) -> Vec<(usize, io::Result<Proof>)> {
+        self.finish_batch(witness, monitor);
         std::mem::take(&mut self.results)
     }
 
@@ -208,7 +267,7 @@ impl Prover {
     }
 
     /// Hashes the files that wait, side by side.
-    pub(super) fn finish(&mut self, monitor: &dyn Monitor) {
+    fn finish_batch(&mut self, witness: &mut dyn Witness, monitor: &dyn Monitor) {
         self.batch
             .sort_unstable_by_key(|waiting| std::cmp::Reverse(waiting.length));
         let contents: Vec<&[u8]> = self
@@ -227,6 +286,7 @@ impl Prover {
                 sha256: waiting.sha256,
                 bytes: bytes.len() as u64,
             };
+            witness.whole(name, &proof, bytes);
             self.results.push((waiting.number, Ok(proof)));
         }
         monitor.advance(0, self.bytes.len() as u64);
@@ -239,8 +299,11 @@ impl Prover {
         &mut self,
         name: &RepositoryName,
         file: &OwnedFd,
+        witness: &mut dyn Witness,
         monitor: &dyn Monitor,
     ) -> io::Result<Option<Proof>> {
+        let instead = witness.begin(name, file);
+        let file = instead.as_ref().unwrap_or(file);
         let (mut sha1, mut md5, mut sha256) = (Sha1::new(), Md5::new(), Sha256::new());
         self.piece.resize(PIECE, 0);
         let mut bytes = 0u64;
@@ -258,16 +321,47 @@ impl Prover {
             if self.with_sha256 {
                 sha256.update(piece);
             }
+            witness.piece(piece);
             bytes += count as u64;
             monitor.advance(0, count as u64);
         }
-        Ok(Some(Proof {
+        let proof = Proof {
             sha1: sha1.finalize()[..] == name.sha1,
             md5: md5.finalize()[..] == name.md5,
             size: bytes == name.size,
             sha256: self.with_sha256.then(|| sha256.finalize().into()),
             bytes,
-        }))
+        };
+        witness.end(name, &proof);
+        Ok(Some(proof))
+    }
+}
+
+impl ContentReader for Prover {
+    fn read(
+        &mut self,
+        directory: &OwnedFd,
+        path: &CStr,
+        number: usize,
+        file: &InPlace,
+        _: RepositoryType,
+        monitor: &dyn Monitor,
+    ) {
+        let InPlace { name, meta, .. } = file;
+        Prover::read(
+            self,
+            directory,
+            path,
+            number,
+            name,
+            meta.size,
+            &mut Nobody,
+            monitor,
+        );
+    }
+
+    fn finish(&mut self, monitor: &dyn Monitor) -> Vec<(usize, io::Result<Proof>)> {
+        Prover::finish(self, &mut Nobody, monitor)
     }
 }
 

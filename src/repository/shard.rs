@@ -1,5 +1,7 @@
 //! Listing one shard: its directories below every place.
 
+use std::ffi::CString;
+
 use super::directory::{self, Buffer};
 use super::levels::{Chain, Lister, Work};
 use super::listing::Listing;
@@ -33,7 +35,10 @@ impl Tree {
                 listing.files.push(*file);
                 if let Some(reading) = &mut reading {
                     let path = survey.path(file, self.layout());
-                    reading.file(self.root(), path.as_path(), number, file, ty, monitor);
+                    // A path without a zero byte in it: the name of a host that was listed.
+                    if let Ok(path) = CString::new(path.0) {
+                        reading.file(self.root(), &path, number, file, ty, monitor);
+                    }
                 }
             }
         }

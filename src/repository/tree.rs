@@ -13,7 +13,7 @@ use super::directory;
 use super::layout::Layout;
 use super::meta::Meta;
 use super::path::TreePath;
-use super::proof::{Claim, Proof, Prover};
+use super::proof::{Claim, Nobody, Proof, Prover, Witness};
 use crate::monitor::Monitor;
 
 /// Why a repository cannot be looked at.
@@ -46,6 +46,7 @@ pub struct Tree {
     path: PathBuf,
     layout: Layout,
     access: Access,
+    judges_modes: bool,
     exhausted: Mutex<Option<Errno>>,
 }
 
@@ -64,8 +65,23 @@ impl Tree {
             path: path.to_owned(),
             layout,
             access,
+            judges_modes: true,
             exhausted: Mutex::default(),
         })
+    }
+
+    /// Leaves the modes of directories alone: for who wants the files and no finding about what
+    /// FOSSology can get at.
+    #[must_use]
+    pub fn without_modes(self) -> Tree {
+        Tree {
+            judges_modes: false,
+            ..self
+        }
+    }
+
+    pub(super) fn judges_modes(&self) -> bool {
+        self.judges_modes
     }
 
     /// The root's path, as given.
@@ -78,7 +94,7 @@ impl Tree {
         &self.layout
     }
 
-    pub(super) fn root(&self) -> &OwnedFd {
+    pub(crate) fn root(&self) -> &OwnedFd {
         &self.root
     }
 
@@ -123,6 +139,17 @@ impl Tree {
         prover: &mut Prover,
         monitor: &dyn Monitor,
     ) -> Vec<(usize, io::Result<Proof>)> {
-        prover.prove(&self.root, claims, monitor)
+        prover.prove(&self.root, claims, &mut Nobody, monitor)
+    }
+
+    /// As [`Tree::prove`], and shows the contents to `witness`.
+    pub fn prove_before(
+        &self,
+        claims: &[Claim],
+        prover: &mut Prover,
+        witness: &mut dyn Witness,
+        monitor: &dyn Monitor,
+    ) -> Vec<(usize, io::Result<Proof>)> {
+        prover.prove(&self.root, claims, witness, monitor)
     }
 }

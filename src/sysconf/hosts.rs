@@ -157,6 +157,17 @@ impl HostTable {
         self.hosts.keys().map(String::as_str)
     }
 
+    /// The lines as they would stand in `[REPOSITORY]`.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let or = |text: &str, other: &str| if text.is_empty() { other } else { text }.to_owned();
+        self.hosts.iter().flat_map(move |(host, lines)| {
+            lines.iter().map(move |line| {
+                let (start, end) = (or(&line.start, "00"), or(&line.end, "ff"));
+                format!("{host}[] = {} {start} {end}", line.ty)
+            })
+        })
+    }
+
     /// Whether the table names no host.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()

@@ -9,6 +9,7 @@ pub mod db_conf;
 pub mod error;
 pub mod grammar;
 pub mod hosts;
+pub mod programs;
 pub mod secret;
 
 use std::fs;
@@ -20,6 +21,7 @@ pub use db_conf::DbConf;
 pub use error::SysconfError;
 pub use grammar::Conf;
 pub use hosts::{HostLine, HostTable, RepositoryType};
+pub use programs::{ProgramError, Programs};
 pub use secret::Secret;
 
 use grammar::{BadLineReason, Entry};

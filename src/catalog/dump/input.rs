@@ -39,6 +39,7 @@ pub struct Input {
     name: PathBuf,
     source: Source,
     size: Option<u64>,
+    with_database: bool,
 }
 
 enum Source {
@@ -78,6 +79,7 @@ impl Input {
                 name,
                 source: Source::Directory,
                 size: None,
+                with_database: false,
             });
         }
         if !metadata.is_file() {
@@ -85,12 +87,14 @@ impl Input {
                 name,
                 source: Source::Stream(Box::new(file)),
                 size: None,
+                with_database: false,
             });
         }
         Ok(Input {
             name,
             source: Source::File(file),
             size: Some(metadata.len()),
+            with_database: false,
         })
     }
 
@@ -100,7 +104,15 @@ impl Input {
             name: name.into(),
             source: Source::Stream(Box::new(reader)),
             size: None,
+            with_database: false,
         }
+    }
+
+    /// The same; of an archive also what it says of the database itself: name, encoding, locale. A
+    /// plain dump says that or not, as it was made.
+    pub fn with_database(mut self) -> Input {
+        self.with_database = true;
+        self
     }
 
     /// The dump's name in messages.
@@ -116,6 +128,7 @@ impl Input {
     /// Tells the form and starts reading.
     pub(super) fn start(self, options: &DumpOptions) -> Result<Feed, CatalogError> {
         let bindir = options.bindir.as_deref();
+        let create = self.with_database;
         let read = Arc::new(AtomicU64::new(0));
         let broken = Arc::new(AtomicBool::new(false));
         let (mut raw, path): (Box<dyn Read + Send>, _) = match self.source {
@@ -132,7 +145,8 @@ impl Input {
                         source: None,
                     });
                 }
-                let (restore, text) = Restore::of_path(bindir, Archive::Directory, &self.name)?;
+                let (restore, text) =
+                    Restore::of_path(bindir, Archive::Directory, create, &self.name)?;
                 let text = Counted {
                     inner: text,
                     read: read.clone(),
@@ -177,16 +191,17 @@ impl Input {
                 let (child, text): (_, Box<dyn Read + Send>) = match (archive, path) {
                     (Archive::Tar, _) => {
                         let watched = Box::new(Watched::new(counted));
-                        let (child, text) = Restore::of_stream(bindir, archive, watched)?;
+                        let (child, text) = Restore::of_stream(bindir, archive, create, watched)?;
                         (child, Box::new(text))
                     }
                     (_, None) => {
-                        let (child, text) = Restore::of_stream(bindir, archive, Box::new(counted))?;
+                        let (child, text) =
+                            Restore::of_stream(bindir, archive, create, Box::new(counted))?;
                         (child, Box::new(text))
                     }
                     // What can be sought in, pg_restore reads in any order.
                     (_, Some(path)) => {
-                        let (child, inner) = Restore::of_path(bindir, archive, &path)?;
+                        let (child, inner) = Restore::of_path(bindir, archive, create, &path)?;
                         let (read, broken) = (read.clone(), broken.clone());
                         (
                             child,

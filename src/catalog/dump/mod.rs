@@ -17,6 +17,7 @@ mod copy;
 mod input;
 mod lexer;
 mod restore;
+mod script;
 mod segment;
 mod statement;
 mod table;
@@ -27,11 +28,13 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use collect::read_catalog;
 pub use input::Input;
+pub(crate) use script::{Piece, Script};
+pub(crate) use statement::{Token, tokens};
 
 use crate::catalog::CatalogError;
 use crate::catalog::rows::RowSink;
@@ -47,6 +50,17 @@ pub struct DumpOptions {
     pub bindir: Option<PathBuf>,
 }
 
+/// How a database stores and sorts text; absent where the dump does not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Creation {
+    /// The encoding, such as `UTF8` or `SQL_ASCII`.
+    pub encoding: Option<String>,
+    /// `LC_COLLATE`. A dump of one database has it only when made with `--create`.
+    pub collate: Option<String>,
+    /// `LC_CTYPE`, likewise.
+    pub ctype: Option<String>,
+}
+
 /// What a dump says of its database, besides its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DumpFacts {
@@ -58,6 +72,12 @@ pub struct DumpFacts {
     pub has_sha256: bool,
     /// Whether there is a table `ununpack_ars`.
     pub has_ununpack_ars: bool,
+    /// How the database that it was taken of stores and sorts text, as far as the dump says it.
+    pub creation: Creation,
+    /// The functions in schema `public`.
+    pub functions: BTreeSet<String>,
+    /// The extensions that the database has.
+    pub extensions: BTreeSet<String>,
     /// The tables that hold tree rows: `uploadtree` and those that inherit from it.
     pub tree_tables: Vec<String>,
     /// How many rows were read of each table.

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,9 @@ use std::time::Duration;
 use super::input::Fault;
 use crate::catalog::CatalogError;
 use crate::monitor::Monitor;
+use crate::sysconf::programs::{Messages, Programs};
 
 const PROGRAM: &str = "pg_restore";
-
-/// Where Debian and its kin keep the programs of each release of PostgreSQL.
-const RELEASES: &str = "/usr/lib/postgresql";
-
-/// The most that is kept of a message.
-const MESSAGE_LIMIT: u64 = 4096;
 
 /// What `pg_restore` says of an archive that is cut or damaged.
 const CUT: [&str; 10] = [
@@ -64,7 +59,7 @@ impl Archive {
 #[derive(Debug)]
 pub(super) struct Restore {
     child: Child,
-    messages: Option<JoinHandle<String>>,
+    messages: Option<JoinHandle<Messages>>,
     /// Feeds the child, when it does not read by itself.
     pump: Option<JoinHandle<()>>,
     /// What went wrong with the stream that the child is fed with.
@@ -76,9 +71,10 @@ impl Restore {
     pub(super) fn of_path(
         bindir: Option<&Path>,
         archive: Archive,
+        create: bool,
         path: &Path,
     ) -> Result<(Restore, ChildStdout), CatalogError> {
-        let mut command = command(bindir, archive);
+        let mut command = command(bindir, archive, create);
         command.arg("--").arg(path).stdin(Stdio::null());
         start(command)
     }
@@ -87,9 +83,10 @@ impl Restore {
     pub(super) fn of_stream(
         bindir: Option<&Path>,
         archive: Archive,
+        create: bool,
         mut stream: Box<dyn Read + Send>,
     ) -> Result<(Restore, ChildStdout), CatalogError> {
-        let mut command = command(bindir, archive);
+        let mut command = command(bindir, archive, create);
         command.stdin(Stdio::piped());
         let (mut restore, text) = start(command)?;
         if let Some(mut stdin) = restore.child.stdin.take() {
@@ -153,8 +150,8 @@ impl Restore {
         if status.success() {
             return Ok(());
         }
-        let message = self.messages.take().and_then(|thread| thread.join().ok());
-        match message.filter(|message| !message.is_empty()) {
+        let messages = self.messages.take().and_then(|thread| thread.join().ok());
+        match messages.and_then(|messages| messages.last) {
             Some(message) if CUT.iter().any(|sign| message.contains(sign)) => Err(Fault::Cut(
                 io::Error::new(io::ErrorKind::UnexpectedEof, message),
             )),
@@ -229,12 +226,14 @@ fn spawn<T: Send + 'static>(
         .map_err(|error| failed(&error.to_string()))
 }
 
-fn command(bindir: Option<&Path>, archive: Archive) -> Command {
-    let mut command = Command::new(program(bindir));
+/// `create`: the text says also how the database itself is made.
+fn command(bindir: Option<&Path>, archive: Archive, create: bool) -> Command {
+    let mut command = Command::new(Programs::new(bindir.map(Path::to_owned)).path(PROGRAM));
     // Messages are recognised by their English text.
     command
         .env("LC_ALL", "C")
         .args(["--file=-", "--no-owner", "--no-privileges", archive.flag()])
+        .args(create.then_some("--create"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
@@ -262,49 +261,8 @@ fn start(mut command: Command) -> Result<(Restore, ChildStdout), CatalogError> {
     let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
         return Err(failed("its output cannot be read"));
     };
-    restore.messages = Some(spawn(move || last_line(BufReader::new(stderr)))?);
+    restore.messages = Some(spawn(move || Messages::read(stderr))?);
     Ok((restore, stdout))
-}
-
-/// The last line that says something, without the program's name before it.
-fn last_line(mut messages: impl BufRead) -> String {
-    let mut last = String::new();
-    let mut line = Vec::new();
-    while let Ok(1..) = messages
-        .by_ref()
-        .take(MESSAGE_LIMIT)
-        .read_until(b'\n', &mut line)
-    {
-        let text = String::from_utf8_lossy(&line);
-        let text = text
-            .trim()
-            .trim_start_matches("pg_restore: ")
-            .trim_start_matches("error: ");
-        if !text.is_empty() {
-            last = text.to_owned();
-        }
-        line.clear();
-    }
-    last
-}
-
-/// The program: in `bindir`, else that of the newest release, else what the search path gives.
-fn program(bindir: Option<&Path>) -> OsString {
-    if let Some(bindir) = bindir {
-        return bindir.join(PROGRAM).into_os_string();
-    }
-    let releases = fs::read_dir(RELEASES).into_iter().flatten().flatten();
-    let newest = releases
-        .filter_map(|entry| {
-            let release: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let program = entry.path().join("bin").join(PROGRAM);
-            program.is_file().then_some((release, program))
-        })
-        .max();
-    match newest {
-        Some((_, program)) => program.into_os_string(),
-        None => OsString::from(PROGRAM),
-    }
 }
 
 #[cfg(test)]
@@ -312,17 +270,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_the_last_message() {
-        let messages = b"pg_restore: warning: x\npg_restore: error: could not\xff read\n\n";
-        assert_eq!(last_line(&messages[..]), "could not\u{fffd} read");
-        assert_eq!(last_line(&b""[..]), "");
-    }
-
-    #[test]
     fn a_missing_program_is_named() {
         let error = Restore::of_path(
             Some(Path::new("/nowhere")),
             Archive::Custom,
+            false,
             Path::new("/nowhere/dump"),
         )
         .unwrap_err();

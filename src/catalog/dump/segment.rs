@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::DumpFacts;
 use super::block::{Block, NamedTrees};
 use super::statement::TableName;
 use super::table::{Kind, REQUIRED, TREE, UNUNPACK_ARS};
+use super::{Creation, DumpFacts};
 
 /// The only schema that counts.
 const PUBLIC: &str = "public";
@@ -35,6 +35,12 @@ pub(super) struct Segment<S> {
     foreign: Option<(String, String)>,
     /// A table whose rows came as INSERT statements.
     inserted: bool,
+    /// Functions that were made.
+    functions: BTreeSet<String>,
+    /// Extensions that were asked for.
+    extensions: BTreeSet<String>,
+    /// The encoding of the text.
+    pub(super) encoding: Option<String>,
     /// Where uploads say that their trees are.
     trees: NamedTrees,
     has_sha256: bool,
@@ -69,6 +75,9 @@ impl<S> Segment<S> {
             rows: BTreeMap::new(),
             foreign: None,
             inserted: false,
+            functions: BTreeSet::new(),
+            extensions: BTreeSet::new(),
+            encoding: None,
             trees: NamedTrees::default(),
             has_sha256: false,
         }
@@ -92,6 +101,18 @@ impl<S> Segment<S> {
             self.children.insert(name.table.clone());
         }
         self.created.insert(name.table);
+    }
+
+    /// A function is made.
+    pub(super) fn create_function(&mut self, name: TableName) {
+        if self.is_public(&name) {
+            self.functions.insert(name.table);
+        }
+    }
+
+    /// An extension is asked for.
+    pub(super) fn create_extension(&mut self, name: String) {
+        self.extensions.insert(name);
     }
 
     /// A row comes as an INSERT statement; whether it is one of a table that is read.
@@ -187,6 +208,12 @@ impl<S> Segment<S> {
             has_sha256: self.has_sha256,
             has_ununpack_ars: self.copied.contains(UNUNPACK_ARS),
             tree_tables,
+            functions: self.functions,
+            extensions: self.extensions,
+            creation: Creation {
+                encoding: self.encoding,
+                ..Creation::default()
+            },
             rows: self.rows,
         };
         match self.sink {

@@ -4,6 +4,7 @@
 //! with its parents, INSERT, and the settings that change how names and strings are read.
 //! Everything else is [`Statement::Other`].
 
+use super::Creation;
 use super::lexer::in_word;
 
 /// The name of a table, as far as the statement gives it.
@@ -39,6 +40,22 @@ pub(super) enum Statement {
         /// The table.
         name: TableName,
     },
+    /// A database is made.
+    CreateDatabase {
+        /// Its name.
+        name: String,
+        /// How it stores and sorts text.
+        creation: Creation,
+    },
+    /// A function is made.
+    CreateFunction {
+        /// Its name.
+        name: TableName,
+    },
+    /// An extension is asked for.
+    CreateExtension(String),
+    /// The text of the dump is in this encoding.
+    ClientEncoding(String),
     /// Names without schema now belong to this one; `None`: to none.
     SearchPath(Option<String>),
     /// `standard_conforming_strings`
@@ -60,8 +77,9 @@ pub(super) enum Meta {
     Other,
 }
 
+/// A piece of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub(crate) enum Token {
     /// An unquoted word, in lower case.
     Word(String),
     /// A quoted identifier.
@@ -72,6 +90,12 @@ enum Token {
     Mark(u8),
 }
 
+/// The pieces of a statement as the lexer hands it over.
+pub(crate) fn tokens(text: &[u8]) -> impl Iterator<Item = Token> {
+    let mut tokens = Tokens { text };
+    std::iter::from_fn(move || tokens.next())
+}
+
 /// Understands a statement as the lexer hands it over.
 pub(super) fn parse(text: &[u8]) -> Statement {
     let mut tokens = Tokens { text };
@@ -80,7 +104,7 @@ pub(super) fn parse(text: &[u8]) -> Statement {
     };
     let parsed = match verb.as_str() {
         "copy" => copy(tokens),
-        "create" => create_table(tokens),
+        "create" => create(tokens),
         "alter" => alter_table(tokens),
         "insert" => insert(tokens),
         "set" => set(tokens),
@@ -125,8 +149,58 @@ fn copy(mut tokens: Tokens<'_>) -> Option<Statement> {
     })
 }
 
-fn create_table(mut tokens: Tokens<'_>) -> Option<Statement> {
+fn create(mut tokens: Tokens<'_>) -> Option<Statement> {
     let mut next = tokens.next()?;
+    if is_word(Some(&next), "or") {
+        tokens.next()?;
+        next = tokens.next()?;
+    }
+    match &next {
+        Token::Word(word) if word == "database" => create_database(tokens),
+        Token::Word(word) if word == "function" => {
+            let first = tokens.next()?;
+            let (name, _) = table_name(first, &mut tokens)?;
+            Some(Statement::CreateFunction { name })
+        }
+        Token::Word(word) if word == "extension" => {
+            let mut name = tokens.next()?;
+            if is_word(Some(&name), "if") {
+                tokens.next()?;
+                tokens.next()?;
+                name = tokens.next()?;
+            }
+            Some(Statement::CreateExtension(identifier(name)?))
+        }
+        _ => create_table(next, tokens),
+    }
+}
+
+/// `CREATE DATABASE name WITH TEMPLATE = template0 ENCODING = 'UTF8' LC_COLLATE = 'C' …`
+fn create_database(mut tokens: Tokens<'_>) -> Option<Statement> {
+    let name = identifier(tokens.next()?)?;
+    let mut creation = Creation::default();
+    let mut setting = String::new();
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Word(word) => setting = word,
+            Token::Text(value) => match setting.as_str() {
+                "encoding" => creation.encoding = Some(value),
+                "lc_collate" => creation.collate = Some(value),
+                "lc_ctype" => creation.ctype = Some(value),
+                "locale" => {
+                    creation.collate = Some(value.clone());
+                    creation.ctype = Some(value);
+                }
+                _ => {}
+            },
+            Token::Quoted(_) | Token::Mark(_) => {}
+        }
+    }
+    Some(Statement::CreateDatabase { name, creation })
+}
+
+fn create_table(first: Token, mut tokens: Tokens<'_>) -> Option<Statement> {
+    let mut next = first;
     while ["unlogged", "foreign"]
         .iter()
         .any(|word| is_word(Some(&next), word))
@@ -217,6 +291,7 @@ fn set(mut tokens: Tokens<'_>) -> Option<Statement> {
     };
     match setting.as_str() {
         "search_path" => Some(search_path(value)),
+        "client_encoding" => Some(Statement::ClientEncoding(value)),
         "standard_conforming_strings" => Some(Statement::StandardStrings(value != "off")),
         _ => None,
     }

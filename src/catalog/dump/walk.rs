@@ -4,17 +4,18 @@
 //! table that is read. A dump counts as whole only when its closing comment has been seen, with
 //! all that `pg_dump` writes after it: a dump that is cut anywhere is an error.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use memchr::memchr;
 
-use super::DumpFacts;
 use super::block::Block;
 use super::copy::Skip;
 use super::lexer::{Event, Lexer};
 use super::segment::{Segment, Verdict};
 use super::statement::{Meta, Statement, TableName, parse, parse_meta};
 use super::table::{Layout, REQUIRED, Work};
+use super::{Creation, DumpFacts};
 use crate::catalog::CatalogError;
 use crate::catalog::rows::RowSink;
 
@@ -81,6 +82,8 @@ pub(super) struct Walk<'o, S, O> {
     /// The databases that are done.
     closed: Vec<Verdict<S>>,
     server_version: Option<String>,
+    /// How databases are made that follow.
+    creations: BTreeMap<String, Creation>,
     ending: Ending,
     recognised: bool,
     beginning: Vec<u8>,
@@ -106,6 +109,7 @@ where
             segment: Segment::new(None),
             closed: Vec::new(),
             server_version: None,
+            creations: BTreeMap::new(),
             ending: Ending::default(),
             recognised: false,
             beginning: Vec::new(),
@@ -200,6 +204,12 @@ where
                     return Err(self.unusable("it was made with --inserts; make it without"));
                 }
             }
+            Statement::CreateDatabase { name, creation } => {
+                self.creations.insert(name, creation);
+            }
+            Statement::CreateFunction { name } => self.segment.create_function(name),
+            Statement::CreateExtension(name) => self.segment.create_extension(name),
+            Statement::ClientEncoding(encoding) => self.segment.encoding = Some(encoding),
             Statement::SearchPath(schema) => self.segment.schema = schema,
             Statement::StandardStrings(on) => self.lexer.set_backslashes(!on),
             Statement::Other => {}
@@ -385,7 +395,13 @@ where
             }
         }
         match (ours.pop(), unusable) {
-            (Some(found), _) => Ok(found),
+            (Some((sink, mut facts)), _) => {
+                let name = facts.database.as_deref().unwrap_or_default();
+                if let Some(creation) = self.creations.remove(name) {
+                    facts.creation = creation;
+                }
+                Ok((sink, facts))
+            }
             (None, Some(why)) => Err(self.unusable(&why)),
             (None, None) => Err(CatalogError::NotFossology {
                 origin: self.origin,

@@ -55,6 +55,12 @@ pub(in crate::sysconf) fn unquote(text: &str) -> String {
     }
 }
 
+/// A value as it may stand in a connection string, whatever it holds.
+pub(super) fn quote(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "\\'");
+    format!("'{escaped}'")
+}
+
 fn skip_blanks(rest: &mut Peekable<Chars<'_>>) {
     while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
 }

@@ -10,6 +10,7 @@ mod connector;
 pub(in crate::sysconf) mod conninfo;
 mod environment;
 mod error;
+mod handing_over;
 mod password_file;
 mod server;
 mod service;
@@ -18,7 +19,7 @@ mod tls;
 mod url;
 mod verifier;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::Config;
@@ -31,6 +32,7 @@ pub use error::ConnectionError;
 
 use super::{DbConf, Secret};
 use connector::Plan;
+use handing_over::HandedOver;
 use password_file::PasswordFile;
 use server::{Address, Server};
 use settings::Settings;
@@ -52,6 +54,7 @@ pub struct ConnectionParameters {
     session: TargetSessionAttrs,
     keepalive: Keepalive,
     tls: TlsParameters,
+    handed_over: HandedOver,
     warnings: Vec<String>,
 }
 
@@ -99,6 +102,22 @@ impl ConnectionParameters {
         ConnectionParameters::resolve(explicit, environment)
     }
 
+    /// The parameters of a server whose socket lies in `directory`, whatever the surroundings say.
+    pub fn at_socket(
+        directory: &Path,
+        port: u16,
+        user: &str,
+        database: &str,
+    ) -> Result<ConnectionParameters, ConnectionError> {
+        let place = "a socket of our own";
+        let mut settings = Settings::default();
+        settings.set("host", &directory.to_string_lossy(), place)?;
+        settings.set("port", &port.to_string(), place)?;
+        settings.set("user", user, place)?;
+        settings.set("dbname", database, place)?;
+        ConnectionParameters::of(&settings, &Environment::empty())
+    }
+
     fn resolve(
         mut settings: Settings,
         environment: &Environment,
@@ -129,7 +148,14 @@ impl ConnectionParameters {
             .ok_or(ConnectionError::NoUser)?;
         let database = settings.get("dbname").unwrap_or(user);
         let mut servers = server::servers(settings, environment)?;
-        let warnings = give_passwords(&mut servers, settings, environment, database, user);
+        let password_file = password_file(settings, environment);
+        let warnings = give_passwords(
+            &mut servers,
+            settings,
+            password_file.as_deref(),
+            environment,
+            (database, user),
+        );
         let application_name = settings
             .get("application_name")
             .or_else(|| settings.get("fallback_application_name"))
@@ -145,8 +171,22 @@ impl ConnectionParameters {
             session: session(settings)?,
             keepalive: Keepalive::of(settings)?,
             tls: TlsParameters::of(settings, environment)?,
+            handed_over: HandedOver::of(settings, password_file),
             warnings,
         })
+    }
+
+    /// The same servers and user, but another database, such as the one from which others are made.
+    pub fn with_database(&self, database: &str) -> ConnectionParameters {
+        ConnectionParameters {
+            database: database.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The password, where the first server has one.
+    pub fn password(&self) -> Option<&Secret> {
+        self.servers.first()?.password.as_ref()
     }
 
     /// Database, servers and user for people, as `database fossology on localhost:5432 as fossy`;
@@ -273,13 +313,19 @@ impl Keepalive {
     }
 }
 
+/// Where passwords are looked up that are not named.
+fn password_file(settings: &Settings, environment: &Environment) -> Option<PathBuf> {
+    let named = settings.get("passfile").map(PathBuf::from);
+    named.or_else(|| environment.in_home(".pgpass"))
+}
+
 /// Gives each server the named password or the one in the password file; returns warnings.
 fn give_passwords(
     servers: &mut [Server],
     settings: &Settings,
+    file: Option<&Path>,
     environment: &Environment,
-    database: &str,
-    user: &str,
+    (database, user): (&str, &str),
 ) -> Vec<String> {
     if let Some(password) = settings.get("password") {
         for server in servers {
@@ -287,11 +333,10 @@ fn give_passwords(
         }
         return Vec::new();
     }
-    let named = settings.get("passfile").map(PathBuf::from);
-    let Some(path) = named.or_else(|| environment.in_home(".pgpass")) else {
+    let Some(path) = file else {
         return Vec::new();
     };
-    let (file, warning) = PasswordFile::read(&path);
+    let (file, warning) = PasswordFile::read(path);
     for server in servers {
         let name = server.name_in_password_file(environment);
         server.password = file.find(&name, server.port, database, user);

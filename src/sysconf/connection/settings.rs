@@ -103,6 +103,14 @@ pub(super) fn refused_variables() -> impl Iterator<Item = &'static str> {
         .filter_map(|(_, variable, _)| *variable)
 }
 
+/// The keywords that are used and have an environment variable, with it.
+pub(super) fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYWORDS
+        .iter()
+        .filter(|(_, _, treatment)| *treatment == Used)
+        .filter_map(|(keyword, variable, _)| Some((*keyword, (*variable)?)))
+}
+
 /// Values by keyword. Deliberately without `Debug`: one of them is a password.
 #[derive(Default)]
 pub(super) struct Settings {
@@ -161,6 +169,14 @@ impl Settings {
         for (keyword, value) in weaker.values {
             self.values.entry(keyword).or_insert(value);
         }
+    }
+
+    /// All keywords that are used and have a value.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.values
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(keyword, value)| (*keyword, value.as_str()))
     }
 
     /// The value of a keyword, unless empty.

@@ -5,6 +5,7 @@
 //! take any certificate. A root certificate that is *named* but missing is an error in every mode,
 //! where libpq would silently check nothing. Sockets of the local machine are never encrypted.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -114,6 +115,22 @@ impl TlsParameters {
             sni: settings.get("sslsni") != Some("0"),
             versions: versions(settings)?,
         })
+    }
+
+    /// What a program that uses libpq is told, as variables: the mode and the files that were found,
+    /// for its own idea of the home directory may be another.
+    pub(super) fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![("PGSSLMODE", OsString::from(self.mode.name()))];
+        match &self.root {
+            Root::None => {}
+            Root::File(path) => variables.push(("PGSSLROOTCERT", path.into())),
+            Root::System => variables.push(("PGSSLROOTCERT", "system".into())),
+        }
+        if let Some(identity) = &self.identity {
+            variables.push(("PGSSLCERT", (&identity.certificate).into()));
+            variables.push(("PGSSLKEY", (&identity.key).into()));
+        }
+        variables
     }
 
     /// Reads certificates and keys.
