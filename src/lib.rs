@@ -14,6 +14,7 @@
 //! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
 //! | [`check`] | the merge join of tree and catalog, and its findings |
+//! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
 //! | [`report`] | findings as text, JSON and NDJSON |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |
@@ -23,6 +24,7 @@ pub mod check;
 pub mod cli;
 #[path = "../fixtures/mod.rs"]
 pub mod fixtures;
+pub mod manifest;
 pub mod monitor;
 pub mod parallel;
 pub mod report;

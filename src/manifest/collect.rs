@@ -1,0 +1,623 @@
+//! Goes along with a check of the tree and makes the entries of a set.
+//!
+//! An entry stands for what is really there. Without a [`Keeper`] that is the good file in the
+//! tree: a manifest of what a set would hold. With one, it is what the keeper holds once the check
+//! has shown it the files that it had not yet: a backup.
+//!
+//! Entries are collected shard by shard, on disk. Misplaced files are taken at the end, from where
+//! they lie, for whoever has no copy in the right place.
+
+mod late;
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use late::{Late, Taken};
+
+use super::archive;
+use super::entry::{Entry, Place, Types};
+use super::jsonl::{self, Footer, Header};
+use super::selection::Selection;
+use super::{SetKind, UrlGold};
+use crate::catalog::scatter::Scatter;
+use crate::catalog::{Amount, Catalog, CatalogError, ShardPfiles};
+use crate::check::{Companion, CompanionError, Kind, Listed, Outcome, Severity, ShardCompanion};
+use crate::monitor::Monitor;
+use crate::repository::{
+    ContentReader, InPlace, Proof, Prover, RepositoryName, Shard, Tree, TreePath, Witness,
+};
+use crate::sysconf::RepositoryType;
+
+/// Keeps the contents of a set's files. Shared by all threads.
+pub trait Keeper: Sync {
+    /// The keeper of one shard's files.
+    fn begin(&self, shard: Shard) -> Result<Box<dyn ShardKeeper + '_>, CompanionError>;
+}
+
+/// Keeps the contents of one shard's files: what it is shown as a [`Witness`], if its proof holds.
+pub trait ShardKeeper: Witness {
+    /// The BLAKE3 of what is kept under a name; `None` when nothing is.
+    fn held(&mut self, name: &RepositoryName) -> Option<[u8; 32]>;
+
+    /// Why the keeper can keep nothing more, such as a full disk.
+    fn failure(&mut self) -> Option<CompanionError>;
+}
+
+/// Whether fetching a URL now gives a name's contents.
+pub type ProveUrl<'a> = &'a (dyn Fn(&str, &RepositoryName) -> bool + Sync);
+
+/// Goes along with a check, and collects what a set holds.
+pub struct Collector<'a> {
+    selection: &'a Selection,
+    keeper: Option<&'a dyn Keeper>,
+    prove_url: Option<ProveUrl<'a>>,
+    drops_cache: bool,
+    lines: Arc<Scatter>,
+    collected: Mutex<Totals>,
+}
+
+/// What a set holds, and what it leaves out: numbers of files and bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Amounts {
+    /// Gold in the set.
+    pub gold: Amount,
+    /// Other files in the set, without listings.
+    pub files: Amount,
+    /// Listings in the set.
+    pub listings: Amount,
+    /// Files of license/ in the set.
+    pub license: Amount,
+    /// What is left out.
+    pub left_out: LeftOut,
+    /// Gold in the set that `--url-gold skip` would leave out.
+    pub skip_would_save: Amount,
+}
+
+/// What a set leaves out, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Gold that can be fetched again from a URL.
+    pub fetched: Amount,
+    /// Files that unpacking brings back.
+    pub unpacked: Amount,
+    /// Files that a row names and nothing uses.
+    pub unused: Amount,
+    /// Gold of which no good copy was found.
+    pub gold_not_found: Amount,
+    /// Other files of which no good copy was found.
+    pub files_not_found: Amount,
+}
+
+impl Amounts {
+    fn add(&mut self, other: &Amounts) {
+        self.gold += other.gold;
+        self.files += other.files;
+        self.listings += other.listings;
+        self.license += other.license;
+        self.skip_would_save += other.skip_would_save;
+        self.left_out.fetched += other.left_out.fetched;
+        self.left_out.unpacked += other.left_out.unpacked;
+        self.left_out.unused += other.left_out.unused;
+        self.left_out.gold_not_found += other.left_out.gold_not_found;
+        self.left_out.files_not_found += other.left_out.files_not_found;
+    }
+
+    /// Everything that is in the set.
+    pub fn held(&self) -> Amount {
+        let mut all = self.gold;
+        all += self.files;
+        all += self.listings;
+        all += self.license;
+        all
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    amounts: Amounts,
+    footers: Vec<Footer>,
+    /// Gold that is left out although it is there.
+    fetched: HashSet<RepositoryName>,
+}
+
+/// What was collected.
+pub struct Collected {
+    /// Numbers of files and bytes.
+    pub amounts: Amounts,
+    lines: Arc<Scatter>,
+    footers: Vec<Footer>,
+    /// Entries that were taken at the end, in order.
+    late: Vec<Taken>,
+}
+
+impl<'a> Collector<'a> {
+    /// A collector whose scratch file lies in `scratch`.
+    pub fn new(
+        selection: &'a Selection,
+        keeper: Option<&'a dyn Keeper>,
+        scratch: &Path,
+    ) -> Result<Collector<'a>, CatalogError> {
+        Ok(Collector {
+            selection,
+            keeper,
+            prove_url: None,
+            drops_cache: false,
+            lines: Scatter::new(scratch)?,
+            collected: Mutex::new(Totals {
+                amounts: Amounts::default(),
+                footers: vec![Footer::default(); 256],
+                fetched: HashSet::new(),
+            }),
+        })
+    }
+
+    /// Asks `prove_url` before gold is left out.
+    #[must_use]
+    pub fn proving_urls(self, prove_url: ProveUrl<'a>) -> Collector<'a> {
+        Collector {
+            prove_url: Some(prove_url),
+            ..self
+        }
+    }
+
+    /// Tells the kernel after each file that its pages are of no further use.
+    #[must_use]
+    pub fn dropping_cache(self, drops_cache: bool) -> Collector<'a> {
+        Collector {
+            drops_cache,
+            ..self
+        }
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.collected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The check is over: takes misplaced files from where they lie, where no copy in the right
+    /// place was found, and hands out what was collected.
+    pub fn finish(
+        self,
+        tree: &Tree,
+        catalog: &Catalog,
+        outcome: &Outcome,
+        monitor: &dyn Monitor,
+    ) -> Result<Collected, CompanionError> {
+        let Totals {
+            mut amounts,
+            footers,
+            fetched,
+        } = std::mem::take(&mut *self.totals());
+        let mut late = Late {
+            collector: &self,
+            tree,
+            catalog,
+            fetched,
+            shard: None,
+            taken: Vec::new(),
+        };
+        for severity in Severity::ALL {
+            outcome
+                .findings
+                .for_each(severity, Kind::Misplaced, |finding| {
+                    late.misplaced(&finding, monitor)
+                })?;
+        }
+        let mut taken = std::mem::take(&mut late.taken);
+        drop(late);
+        taken.sort_unstable_by_key(|taken| taken.entry.name);
+        for Taken {
+            entry, is_listing, ..
+        } in &taken
+        {
+            let (held, not_found) = if entry.types.has(Types::GOLD) {
+                (&mut amounts.gold, &mut amounts.left_out.gold_not_found)
+            } else if *is_listing {
+                (&mut amounts.listings, &mut amounts.left_out.files_not_found)
+            } else {
+                (&mut amounts.files, &mut amounts.left_out.files_not_found)
+            };
+            held.add(entry.name.size);
+            not_found.files -= 1;
+            not_found.bytes -= entry.name.size;
+        }
+        Ok(Collected {
+            amounts,
+            lines: self.lines,
+            footers,
+            late: taken,
+        })
+    }
+}
+
+/// Lets a prover show contents to a keeper.
+struct Shown<'a>(&'a mut dyn ShardKeeper);
+
+impl Witness for Shown<'_> {
+    fn whole(&mut self, name: &RepositoryName, proof: &Proof, bytes: &[u8]) {
+        self.0.whole(name, proof, bytes);
+    }
+
+    fn begin(&mut self, name: &RepositoryName, file: &OwnedFd) -> Option<OwnedFd> {
+        self.0.begin(name, file)
+    }
+
+    fn piece(&mut self, bytes: &[u8]) {
+        self.0.piece(bytes);
+    }
+
+    fn end(&mut self, name: &RepositoryName, proof: &Proof) {
+        self.0.end(name, proof);
+    }
+}
+
+fn entries_of(lines: &Scatter, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
+    let bytes = lines.read(shard.0)?;
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| jsonl::parse_line(line).map_err(|_| lines.scrambled()))
+        .collect()
+}
+
+impl Collected {
+    /// The entries of a shard, sorted by name.
+    pub fn entries(&self, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
+        let mut entries = entries_of(&self.lines, shard)?;
+        let late: HashMap<RepositoryName, &Entry> = self
+            .late_of(shard)
+            .map(|entry| (entry.name, entry))
+            .collect();
+        if !late.is_empty() {
+            entries.retain(|entry| !late.contains_key(&entry.name));
+            entries.extend(late.into_values().cloned());
+            entries.sort_unstable_by_key(|entry| entry.name);
+        }
+        Ok(entries)
+    }
+
+    /// Where an entry's file lies that lies in no right place.
+    pub fn misplaced(&self, name: &RepositoryName) -> Option<&TreePath> {
+        let at = self
+            .late
+            .binary_search_by_key(name, |taken| taken.entry.name)
+            .ok()?;
+        Some(&self.late[at].path)
+    }
+
+    /// Writes fogold's own form of the manifest.
+    pub fn write_jsonl<W: io::Write>(
+        &self,
+        out: W,
+        header: &Header,
+    ) -> Result<(W, Footer), CompanionError> {
+        let mut writer = jsonl::Writer::new(out, header)?;
+        for shard in Shard::all() {
+            if self.late_of(shard).next().is_some() {
+                for entry in self.entries(shard)? {
+                    writer.push(&entry)?;
+                }
+            } else {
+                let lines = self.lines.read(shard.0)?;
+                writer.push_lines(&lines, &self.footers[shard.index()])?;
+            }
+        }
+        Ok(writer.finish()?)
+    }
+
+    fn late_of(&self, shard: Shard) -> impl Iterator<Item = &Entry> {
+        let from = self
+            .late
+            .partition_point(|taken| taken.entry.name.shard() < shard);
+        self.late[from..]
+            .iter()
+            .map(|taken| &taken.entry)
+            .take_while(move |entry| entry.name.shard() == shard)
+    }
+}
+
+impl Companion for Collector<'_> {
+    fn begin<'a>(
+        &'a self,
+        shard: Shard,
+        pfiles: &'a ShardPfiles,
+    ) -> Result<Box<dyn ShardCompanion + 'a>, CompanionError> {
+        let keeper = self.keeper.map(|keeper| keeper.begin(shard)).transpose()?;
+        Ok(Box::new(ShardCollector {
+            collector: self,
+            shard,
+            pfiles,
+            keeper,
+            states: vec![State::default(); pfiles.pfiles().len()],
+            license: Vec::new(),
+            prover: Prover::new(false).dropping_cache(self.drops_cache),
+        }))
+    }
+}
+
+/// What is known of a pfile while its shard is listed.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// The types under which a good file was listed.
+    found: Types,
+    /// The keeper was asked, and holds this.
+    held: Option<[u8; 32]>,
+    /// It was shown to the keeper.
+    shown: bool,
+    /// The gold's contents are those of a tar; `None` when they were not looked at.
+    is_tar: Option<bool>,
+    /// It is left out: a URL gives it again.
+    is_fetched: bool,
+}
+
+struct ShardCollector<'a> {
+    collector: &'a Collector<'a>,
+    shard: Shard,
+    pfiles: &'a ShardPfiles,
+    keeper: Option<Box<dyn ShardKeeper + 'a>>,
+    states: Vec<State>,
+    license: Vec<RepositoryName>,
+    prover: Prover,
+}
+
+impl ShardCollector<'_> {
+    /// Looks at a gold file that has a URL; says whether it is left out of the set.
+    fn is_fetched(
+        &mut self,
+        at: usize,
+        name: &RepositoryName,
+        directory: &OwnedFd,
+        path: &CStr,
+    ) -> bool {
+        let Some(urls) = self.collector.selection.urls(name) else {
+            return false;
+        };
+        let is_tar = *self.states[at]
+            .is_tar
+            .get_or_insert_with(|| head_is_tar(directory, path).unwrap_or(true));
+        let mut usable = urls.usable(is_tar);
+        let is_fetched = match (self.collector.selection.url_gold, self.collector.prove_url) {
+            (UrlGold::Keep, _) | (UrlGold::Verified, None) => false,
+            (UrlGold::Skip, _) => usable.next().is_some(),
+            (UrlGold::Verified, Some(prove)) => usable.any(|url| prove(url, name)),
+        };
+        self.states[at].is_fetched = is_fetched;
+        is_fetched
+    }
+
+    /// Shows a file to the keeper, unless it holds it already.
+    fn show(
+        &mut self,
+        held: Option<[u8; 32]>,
+        directory: &OwnedFd,
+        path: &CStr,
+        number: usize,
+        file: &InPlace,
+        monitor: &dyn Monitor,
+    ) {
+        let (None, Some(keeper)) = (held, &mut self.keeper) else {
+            return;
+        };
+        let InPlace { name, meta, .. } = file;
+        self.prover.read(
+            directory,
+            path,
+            number,
+            name,
+            meta.size,
+            &mut Shown(&mut **keeper),
+            monitor,
+        );
+    }
+
+    fn held(&mut self, name: &RepositoryName) -> Option<[u8; 32]> {
+        self.keeper.as_mut().and_then(|keeper| keeper.held(name))
+    }
+
+    /// The entry of a pfile that the set wants; otherwise counts why there is none.
+    fn entry(&mut self, at: usize, types: Types, amounts: &mut Amounts) -> Option<Entry> {
+        let pfile = &self.pfiles.pfiles()[at];
+        let (name, is_listing) = (pfile.name, pfile.is_listing());
+        let is_gold = types.has(Types::GOLD);
+        let urls = self
+            .collector
+            .selection
+            .urls(&name)
+            .filter(|_| is_gold)
+            .cloned()
+            .unwrap_or_default();
+        let state = self.states[at];
+        let entry = |types, blake3, place| Entry {
+            name,
+            types,
+            blake3,
+            place,
+            urls: urls.urls.clone(),
+            url_withheld: urls.withheld,
+        };
+        if state.is_fetched {
+            amounts.left_out.fetched.add(name.size);
+            return Some(entry(types, None, Place::Urls));
+        }
+        let blake3 = match self.keeper {
+            // What was shown was not yet held when it was asked for.
+            Some(_) if state.shown || state.held.is_none() => self.held(&name),
+            Some(_) => state.held,
+            None => None,
+        };
+        let is_held = match self.keeper {
+            Some(_) => blake3.is_some(),
+            None => !state.found.is_none(),
+        };
+        let types = match self.collector.selection.kind {
+            SetKind::GoldOnly => types,
+            SetKind::Full => types.and(state.found),
+        };
+        if types.is_none() {
+            return None;
+        }
+        if !is_held {
+            let left_out = &mut amounts.left_out;
+            if is_gold {
+                left_out.gold_not_found.add(name.size);
+            } else {
+                left_out.files_not_found.add(name.size);
+            }
+            let fetched = urls.usable(state.is_tar.unwrap_or(false)).next().is_some();
+            return fetched.then(|| entry(types, None, Place::Urls));
+        }
+        if is_gold {
+            amounts.gold.add(name.size);
+            let is_tar = state.is_tar.unwrap_or(true);
+            if urls.usable(is_tar).next().is_some() {
+                amounts.skip_would_save.add(name.size);
+            }
+        } else if is_listing {
+            amounts.listings.add(name.size);
+        } else {
+            amounts.files.add(name.size);
+        }
+        Some(entry(types, blake3, Place::Pool))
+    }
+
+    /// The entries of well-named files in license/, which no row names.
+    fn license_entries(&mut self, amounts: &mut Amounts) -> Vec<Entry> {
+        let mut names = std::mem::take(&mut self.license);
+        names.sort_unstable();
+        names.dedup();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let blake3 = self.held(&name);
+                if self.keeper.is_some() && blake3.is_none() {
+                    return None;
+                }
+                amounts.license.add(name.size);
+                Some(Entry {
+                    name,
+                    types: Types::LICENSE,
+                    blake3,
+                    place: Place::Pool,
+                    urls: Vec::new(),
+                    url_withheld: false,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether a file begins as a tar does.
+fn head_is_tar(directory: &OwnedFd, path: &CStr) -> io::Result<bool> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, path, flags, Mode::empty())?;
+    let mut head = [0; archive::HEAD];
+    let mut length = 0;
+    while length < head.len() {
+        match rustix::io::retry_on_intr(|| rustix::io::read(file.as_fd(), &mut head[length..]))? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    Ok(archive::is_tar(&head[..length]))
+}
+
+impl ContentReader for ShardCollector<'_> {
+    fn read(
+        &mut self,
+        directory: &OwnedFd,
+        path: &CStr,
+        number: usize,
+        file: &InPlace,
+        ty: RepositoryType,
+        monitor: &dyn Monitor,
+    ) {
+        let name = file.name;
+        if ty == RepositoryType::License {
+            if self.collector.selection.kind == SetKind::Full {
+                self.license.push(name);
+                let held = self.held(&name);
+                self.show(held, directory, path, number, file, monitor);
+            }
+            return;
+        }
+        let Some(at) = self.pfiles.position(&name) else {
+            return;
+        };
+        let wanted = self.collector.selection.wants(&self.pfiles.pfiles()[at]);
+        if wanted.is_none() || self.states[at].is_fetched {
+            return;
+        }
+        let is_gold = wanted.is_some_and(|types| types.has(Types::GOLD));
+        if is_gold && self.is_fetched(at, &name, directory, path) {
+            return;
+        }
+        if self.states[at].held.is_none() {
+            self.states[at].held = self.held(&name);
+        }
+        let held = self.states[at].held;
+        self.states[at].shown |= held.is_none();
+        self.show(held, directory, path, number, file, monitor);
+    }
+
+    fn finish(&mut self, monitor: &dyn Monitor) -> Vec<(usize, io::Result<Proof>)> {
+        match &mut self.keeper {
+            Some(keeper) => self.prover.finish(&mut Shown(&mut **keeper), monitor),
+            None => Vec::new(),
+        }
+    }
+}
+
+impl ShardCompanion for ShardCollector<'_> {
+    fn finish(mut self: Box<Self>, listed: &[Listed]) -> Result<(), CompanionError> {
+        if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
+            return Err(failure);
+        }
+        for file in listed.iter().filter(|file| file.good) {
+            if let Some(at) = self.pfiles.position(&file.name) {
+                let found = &mut self.states[at].found;
+                *found = found.and(Types::of(file.ty));
+            }
+        }
+        let mut amounts = Amounts::default();
+        let mut entries = Vec::new();
+        for (at, pfile) in self.pfiles.pfiles().iter().enumerate() {
+            match self.collector.selection.wants(pfile) {
+                Some(types) => entries.extend(self.entry(at, types, &mut amounts)),
+                None if pfile.usage.is_none() => amounts.left_out.unused.add(pfile.name.size),
+                None => amounts.left_out.unpacked.add(pfile.name.size),
+            }
+        }
+        for license in self.license_entries(&mut amounts) {
+            match entries.binary_search_by_key(&license.name, |entry| entry.name) {
+                Ok(at) => entries[at].types = entries[at].types.and(Types::LICENSE),
+                Err(at) => entries.insert(at, license),
+            }
+        }
+        if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
+            return Err(failure);
+        }
+        let mut footer = Footer::default();
+        let mut lines = Vec::new();
+        for entry in &entries {
+            footer.count(entry);
+            jsonl::put_line(&mut lines, entry);
+        }
+        let mut writer = self.collector.lines.writer();
+        writer.push(self.shard.0, |out| out.extend_from_slice(&lines))?;
+        writer.finish()?;
+        let fetched = self.pfiles.pfiles().iter().zip(&self.states);
+        let fetched = fetched.filter(|(_, state)| state.is_fetched);
+        let mut totals = self.collector.totals();
+        totals.fetched.extend(fetched.map(|(pfile, _)| pfile.name));
+        totals.amounts.add(&amounts);
+        totals.footers[self.shard.index()] = footer;
+        Ok(())
+    }
+}
