@@ -15,6 +15,7 @@
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
 //! | [`check`] | the merge join of tree and catalog, and its findings |
 //! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
+//! | [`store`] | contents of many sets in one pool; locks, retention, verification |
 //! | [`report`] | findings as text, JSON and NDJSON |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |
@@ -29,4 +30,5 @@ pub mod monitor;
 pub mod parallel;
 pub mod report;
 pub mod repository;
+pub mod store;
 pub mod sysconf;

@@ -1,0 +1,124 @@
+//! Reading a file of the store and its blake3.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Advice, Mode, OFlags};
+
+use super::durable::failed;
+use super::layout::SetId;
+use super::record::{FileRecord, damaged};
+use super::{SetRecord, Store, StoreError};
+use crate::monitor::Monitor;
+
+/// Files are read in pieces of this size.
+const PIECE: usize = 1024 * 1024;
+
+/// What reading a file showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// Its length.
+    pub bytes: u64,
+    /// Its blake3.
+    pub blake3: [u8; 32],
+}
+
+/// Reads files; one for each thread.
+#[derive(Default)]
+pub(super) struct Reader {
+    piece: Vec<u8>,
+}
+
+impl Reader {
+    /// Reads a file; `None` when the monitor asked to stop.
+    ///
+    /// What was read is not kept in the page cache: a store is read once, and whoever works on the
+    /// same machine needs the room.
+    pub(super) fn read(
+        &mut self,
+        path: &Path,
+        monitor: &dyn Monitor,
+    ) -> io::Result<Option<Contents>> {
+        let file = open_regular(path)?;
+        self.piece.resize(PIECE, 0);
+        let mut digest = blake3::Hasher::new();
+        let mut bytes = 0;
+        loop {
+            if monitor.stopped() {
+                return Ok(None);
+            }
+            let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut self.piece[..]))?;
+            if count == 0 {
+                break;
+            }
+            digest.update(&self.piece[..count]);
+            bytes += count as u64;
+            monitor.advance(0, count as u64);
+        }
+        // Advice that is not taken changes nothing.
+        let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        Ok(Some(Contents {
+            bytes,
+            blake3: *digest.finalize().as_bytes(),
+        }))
+    }
+}
+
+/// Makes sure that a file of a set is as its record says; reads all of it.
+pub(super) fn intact(
+    file: &FileRecord,
+    directory: &Path,
+    reader: &mut Reader,
+    monitor: &dyn Monitor,
+) -> Result<(), StoreError> {
+    let path = file.path(directory);
+    let read = reader.read(&path, monitor);
+    let contents = read
+        .map_err(|source| failed("read", &path, source))?
+        .ok_or(StoreError::Stopped)?;
+    if contents.bytes != file.bytes {
+        return Err(StoreError::Cut {
+            path,
+            bytes: contents.bytes,
+            wanted: file.bytes,
+        });
+    }
+    if contents.blake3 != file.blake3 {
+        return Err(damaged(&path, "its contents are not as they were written"));
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Makes sure that a set's manifest is as its record says, and with `all` its other files too.
+    pub fn make_sure_of(
+        &self,
+        id: SetId,
+        record: &SetRecord,
+        all: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<(), StoreError> {
+        let directory = self.layout().set(id);
+        let mut reader = Reader::default();
+        for file in record.files() {
+            if all || file.file == record.manifest.file.file {
+                intact(file, &directory, &mut reader, monitor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a regular file: never through a symbolic link in its last component, never waiting for a
+/// fifo's other end.
+pub(super) fn open_regular(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let mode = rustix::fs::fstat(&file)?.st_mode;
+    if rustix::fs::FileType::from_raw_mode(mode) == rustix::fs::FileType::RegularFile {
+        Ok(file)
+    } else {
+        Err(io::Error::other("not a regular file"))
+    }
+}
