@@ -16,6 +16,7 @@
 //! | [`check`] | the merge join of tree and catalog, and its findings |
 //! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
+//! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs |
 //! | [`report`] | findings as text, JSON and NDJSON |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |
@@ -28,6 +29,7 @@ pub mod fixtures;
 pub mod manifest;
 pub mod monitor;
 pub mod parallel;
+pub mod recover;
 pub mod report;
 pub mod repository;
 pub mod store;

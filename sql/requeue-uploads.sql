@@ -1,0 +1,41 @@
+-- What the queue knows of each upload: the arguments of its first unpack (as bytes), how long the
+-- first completed one took, the unpack that has no end, whether other rows have none, and a user
+-- who may write it: its own if that one may, else the first who may.
+WITH rows AS (
+  SELECT j.job_upload_fk AS upload, q.jq_pk, q.jq_type, q.jq_starttime, q.jq_endtime,
+         q.jq_end_bits, q.jq_itemsprocessed, q.jq_cmd_args
+    FROM public.jobqueue q
+    JOIN public.job j ON j.job_pk = q.jq_job_fk
+   WHERE j.job_upload_fk IS NOT NULL
+), first AS (
+  SELECT DISTINCT ON (upload) upload, textsend(jq_cmd_args) AS arguments
+    FROM rows
+   WHERE jq_type = 'ununpack'
+   ORDER BY upload, jq_pk
+), done AS (
+  SELECT DISTINCT ON (upload) upload,
+         extract(epoch FROM jq_endtime - jq_starttime)::float8 AS seconds
+    FROM rows
+   WHERE jq_type = 'ununpack' AND jq_end_bits = 1 AND jq_itemsprocessed > 0
+     AND jq_endtime >= jq_starttime
+   ORDER BY upload, jq_pk
+), unended AS (
+  SELECT upload,
+         min(jq_pk) FILTER (WHERE jq_type = 'ununpack') AS unpack,
+         bool_or(jq_type <> 'ununpack') AS others
+    FROM rows
+   WHERE jq_endtime IS NULL
+   GROUP BY upload
+)
+SELECT u.upload_pk, first.arguments, done.seconds, unended.unpack,
+       coalesce(unended.others, FALSE),
+       coalesce((SELECT own.user_pk FROM public.users own
+                  WHERE own.user_pk = u.user_fk AND own.user_perm >= 10),
+                (SELECT min(other.user_pk) FROM public.users other
+                  WHERE other.user_perm >= 10))
+  FROM public.upload u
+  LEFT JOIN first ON first.upload = u.upload_pk
+  LEFT JOIN done ON done.upload = u.upload_pk
+  LEFT JOIN unended ON unended.upload = u.upload_pk
+ WHERE u.pfile_fk IS NOT NULL
+ ORDER BY u.upload_pk
