@@ -1,19 +1,20 @@
 //! `fogold check`: the repository against the database.
 
-use std::io::{BufWriter, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::error::Failure;
 use super::interrupt::Interrupt;
-use super::output_file::OutputFile;
+use super::output::{Output, OutputArguments};
 use super::progress::Progress;
 use super::source::Source;
-use super::{Color, Global, exit, place};
-use crate::check::{self, FailOn, Options, Slice, Spool};
+use super::{Global, exit, place};
+use crate::check::{self, Aids, Backups, FailOn, Options, Slice};
 use crate::monitor::Monitor;
-use crate::report::{self, Clock, Format, Report, Style};
+use crate::report::{Clock, Report};
+use crate::store::Store;
+use crate::store::held::Held;
 use crate::sysconf::RepositoryType;
 
 /// Hold the repository against the database
@@ -63,14 +64,14 @@ pub struct Arguments {
     /// files is an error ("is it mounted?", exit status 3), and not a repository that lost them all.
     #[arg(long)]
     allow_empty: bool,
-    /// The form of the report on standard output
-    #[arg(long, value_enum, default_value = "text")]
-    format: ReportFormat,
-    /// Write the report also to a file, in the form of its ending: .txt, .json or .ndjson
+    /// A store of backups, asked for what is missing or damaged
     ///
-    /// May be given more than once. The file is replaced when the new one is whole.
-    #[arg(long, value_name = "FILE")]
-    report: Vec<PathBuf>,
+    /// May be given more than once. What a store holds is not lost: recovery is then 'backup', and
+    /// the finding names the file in the store.
+    #[arg(long, value_name = "STORE")]
+    store: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -78,26 +79,6 @@ enum CheckedType {
     Gold,
     Files,
     License,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    /// For people: a verdict, a table, the findings and what to do about them
-    Text,
-    /// One object with everything in it
-    Json,
-    /// A line a finding, the report object last
-    Ndjson,
-}
-
-impl From<ReportFormat> for Format {
-    fn from(format: ReportFormat) -> Format {
-        match format {
-            ReportFormat::Text => Format::Text,
-            ReportFormat::Json => Format::Json,
-            ReportFormat::Ndjson => Format::Ndjson,
-        }
-    }
 }
 
 impl Arguments {
@@ -115,18 +96,6 @@ impl Arguments {
         types.dedup();
         types
     }
-
-    /// The files to write a report to, with their formats.
-    fn report_files(&self) -> Result<Vec<(PathBuf, Format)>, Failure> {
-        let of = |path: &PathBuf| match Format::of_path(path) {
-            Some(format) => Ok((path.clone(), format)),
-            None => Err(Failure::misuse(format_args!(
-                "--report {}: the ending must be one of .txt, .json, .ndjson",
-                path.display()
-            ))),
-        };
-        self.report.iter().map(of).collect()
-    }
 }
 
 pub(super) fn run(
@@ -136,17 +105,11 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
-    let files = arguments.report_files()?;
-    let output = Output {
-        format: arguments.format.into(),
-        style: style(global.color),
-        quiet: global.quiet,
-        files,
-    };
+    let output = arguments.output.output(global)?;
     let result = attempt(global, arguments, progress, interrupt, &output, clock);
     interrupt.forget_last_word();
     if let Err(failure) = &result {
-        let report = Report::of_failure(clock, failure.status, &failure.to_string());
+        let report = Report::of_failure("check", clock, failure.status, &failure.to_string());
         output.write_failure(&report, progress);
     }
     result
@@ -166,7 +129,7 @@ fn attempt(
     }
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
-    output.refuse_inside(tree.path())?;
+    output.refuse_inside(tree.path(), "the repository")?;
     progress.tell(&format!(
         "repository {}, depth {}, hosts {:?}, {}",
         tree.path().display(),
@@ -177,10 +140,17 @@ fn attempt(
             None => "as found, without configuration".to_owned(),
         }
     ));
+    let stores = arguments
+        .store
+        .iter()
+        .map(|path| Store::open_read_only(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let held = stores.iter().map(Held::of).collect::<Result<Vec<_>, _>>()?;
+    let backups: Vec<&dyn Backups> = held.iter().map(|held| held as &dyn Backups).collect();
     let last = output.clone();
     interrupt.set_last_word(Box::new(move || {
         // The process ends here; there is nobody to tell of a closed output.
-        let _ = last.write(&Report::of_nothing(clock), None);
+        let _ = last.write(&Report::of_nothing("check", clock), None);
     }));
     let options = Options {
         types: arguments.types(),
@@ -193,8 +163,12 @@ fn attempt(
     };
     let checked = Source::find(global, sysconf.as_ref(), progress).and_then(|source| {
         let catalog = source.read(global, sysconf.as_ref(), None, progress)?;
-        let live = source.live_rows();
-        let outcome = check::run(&tree, &catalog, live, &options, progress)?;
+        let aids = Aids {
+            live: source.live_rows(),
+            companion: None,
+            backups: &backups,
+        };
+        let outcome = check::run_with(&tree, &catalog, aids, &options, progress)?;
         Ok((outcome, catalog))
     });
     interrupt.forget_last_word();
@@ -202,7 +176,7 @@ fn attempt(
     let (outcome, catalog) = match checked {
         Ok(checked) => checked,
         Err(_) if progress.stopped() => {
-            output.write(&Report::of_nothing(clock), None)?;
+            output.write(&Report::of_nothing("check", clock), None)?;
             return Ok(exit::WORLD);
         }
         Err(failure) => return Err(failure),
@@ -217,100 +191,4 @@ fn attempt(
     );
     output.write(&report, Some(&outcome.findings))?;
     Ok(report.exit_status)
-}
-
-/// Where reports go.
-#[derive(Clone)]
-struct Output {
-    format: Format,
-    style: Style,
-    quiet: bool,
-    files: Vec<(PathBuf, Format)>,
-}
-
-impl Output {
-    fn write(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
-        for (path, format) in &self.files {
-            write_file(path, *format, report, findings)?;
-        }
-        if self.quiet && report.exit_status == exit::DONE {
-            return Ok(());
-        }
-        self.print(report, findings)
-    }
-
-    /// Tells programs that there was no check: an old report would go on saying that all is well.
-    /// People are told on standard error.
-    fn write_failure(&self, report: &Report, progress: &Progress) {
-        for (path, format) in &self.files {
-            if let Err(failure) = write_file(path, *format, report, None) {
-                progress.warn(&failure.to_string());
-            }
-        }
-        // Nothing was tried, so there is nothing to report but to the files.
-        let is_tried = report.exit_status == exit::WORLD;
-        if is_tried
-            && self.format != Format::Text
-            && let Err(failure) = self.print(report, None)
-        {
-            progress.warn(&failure.to_string());
-        }
-    }
-
-    /// Nothing is ever written into the repository.
-    fn refuse_inside(&self, root: &Path) -> Result<(), Failure> {
-        let root = std::fs::canonicalize(root)?;
-        for (path, _) in &self.files {
-            let path = std::path::absolute(path)?;
-            let directory = path.parent().unwrap_or(&path);
-            if std::fs::canonicalize(directory).is_ok_and(|place| place.starts_with(&root)) {
-                return Err(Failure::misuse(format_args!(
-                    "--report {}: inside the repository, where fogold writes nothing",
-                    path.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn print(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-        match report::write(report, findings, self.format, self.style, &mut out) {
-            // Whoever read the beginning has seen enough.
-            Err(report::ReportError::Output(error))
-                if error.kind() == std::io::ErrorKind::BrokenPipe =>
-            {
-                let _ = out.into_parts();
-                Ok(())
-            }
-            other => Ok(other?),
-        }
-    }
-}
-
-/// Writes a report file.
-fn write_file(
-    path: &Path,
-    format: Format,
-    report: &Report,
-    findings: Option<&Spool>,
-) -> Result<(), Failure> {
-    let output = OutputFile::create(path, 0o640)?;
-    let mut out = BufWriter::new(output.file()?);
-    report::write(report, findings, format, Style::default(), &mut out)?;
-    drop(out);
-    output.keep()
-}
-
-/// The style that a choice of colours means for standard output.
-pub(super) fn style(color: Color) -> Style {
-    let color = match color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => {
-            std::io::stdout().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-        }
-    };
-    Style { color }
 }

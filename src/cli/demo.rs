@@ -1,4 +1,5 @@
-//! `fogold demo`: a made-up server, damaged and checked, to see what fogold does.
+//! `fogold demo`: a made-up server, damaged, checked, backed up, lost and restored, to see what
+//! fogold does.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -6,15 +7,21 @@ use std::path::{Path, PathBuf};
 
 use super::error::Failure;
 use super::progress::Progress;
-use super::{Global, check, exit};
+use super::{Global, exit, output};
 use crate::catalog::dump::{self, DumpOptions, Input};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Hosts};
 use crate::check::{FailOn, Finding, Options, Outcome, Slice};
 use crate::fixtures::{DamagePlan, Expected, FixtureError, Server, ServerSpec, damage};
+use crate::manifest::{SetKind, Types, UrlGold};
 use crate::monitor::{Monitor, Phase};
-use crate::report::{self, Clock, Format, Report, bytes_for_people, grouped};
+use crate::recover::restore::{self, Parts};
+use crate::recover::{files, requeue};
+use crate::report::{self, Clock, Format, Report, Style, bytes_for_people, grouped};
 use crate::repository::{Access, Tree};
-use crate::sysconf::RepositoryType;
+use crate::store::Store;
+use crate::store::backup::{self, DumpSource};
+use crate::store::layout::SetId;
+use crate::sysconf::{Programs, RepositoryType};
 
 /// Files of the made-up server: enough for every kind of damage.
 const FILES: u64 = 1_500;
@@ -23,10 +30,11 @@ const BYTES: u64 = 12_000_000;
 /// Findings that the damage gives.
 const DAMAGES: usize = 44;
 
-/// Make up a server, damage it, check it, and explain what one sees
+/// Make up a server, damage it, check it, back it up, lose it, restore it, and explain what one sees
 ///
 /// Everything is made in a temporary directory, which is removed at the end. Neither FOSSology nor
-/// PostgreSQL is needed: the database is a dump.
+/// PostgreSQL is needed: the database is a dump. So the restore brings back the repository alone, and
+/// the unpack jobs are shown instead of queued.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// Make the server in this directory, which must not exist yet, and leave it there
@@ -78,7 +86,7 @@ pub(super) fn run(
         clock,
     );
     progress.finish();
-    let style = check::style(global.color);
+    let style = output::style(global.color);
     report::write(
         &report,
         Some(&outcome.findings),
@@ -87,13 +95,24 @@ pub(super) fn run(
         &mut out,
     )?;
     made_up.explain(&outcome, &mut out)?;
+    out.flush()?;
+    drop(tree);
+    let disaster = Disaster {
+        made_up: &made_up,
+        store: directory.join("store"),
+        options: &options,
+        style,
+        progress,
+    };
+    disaster.run(&mut out)?;
     if arguments.keep.is_some() {
         writeln!(
             out,
-            "\nThe server is left in {}. Try:\n  fogold check -c {} --catalog {}",
+            "\nThe server is left in {}. Try:\n  fogold check -c {} --catalog {}\n  fogold verify {}",
             directory.display(),
             directory.join("sysconf").display(),
-            made_up.dump.display()
+            made_up.dump.display(),
+            directory.join("store").display()
         )?;
     }
     out.flush()?;
@@ -216,12 +235,128 @@ impl MadeUp {
             .count();
         writeln!(
             out,
-            "\n{hits} of the {} damages were found, each once; {} of the {total} findings are about anything else.\n\
-             Next: 'fogold check' on your server. ('fogold demo --keep DIR' leaves this one to play with.)",
+            "\n{hits} of the {} damages were found, each once; {} of the {total} findings are about anything else.",
             self.expected.len(),
             found.len()
         )?;
         Ok(())
+    }
+}
+
+/// The worst day: everything is lost, and brought back from a set.
+struct Disaster<'a> {
+    made_up: &'a MadeUp,
+    store: PathBuf,
+    options: &'a Options,
+    style: Style,
+    progress: &'a Progress,
+}
+
+impl Disaster<'_> {
+    fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let store = Store::create(&self.store)?;
+        let id = self.back_up(&store, out)?;
+        std::fs::remove_dir_all(&self.made_up.root)?;
+        writeln!(
+            out,
+            "\nThen the server is lost with everything on it. Only the store is left.\n\
+             (A real restore brings the database back first; here the dump stands in for it.)\n\n\
+             $ fogold restore store\n"
+        )?;
+        let (outcome, tree, catalog) = self.restore(&store, id, out)?;
+        writeln!(
+            out,
+            "\nWhat the set left out, FOSSology unpacks again. The cheapest jobs that bring everything back:\n\n\
+             $ fogold requeue --dry-run\n"
+        )?;
+        let scratch = &self.options.scratch;
+        let plan = requeue::preview(&outcome, &tree, &catalog, scratch, self.progress)?;
+        self.progress.finish();
+        write!(out, "{}", super::requeue::plan(&plan))?;
+        writeln!(
+            out,
+            "\nUploads that are named as lost had lost their gold before the backup was made.\n\
+             Next: 'fogold check' on your server. ('fogold demo --keep DIR' leaves this one to play with.)"
+        )?;
+        Ok(())
+    }
+
+    fn back_up(&self, store: &Store, out: &mut dyn Write) -> Result<SetId, Failure> {
+        writeln!(
+            out,
+            "\nA gold-only set of this server: its database, its gold, and what no unpacking writes again.\n\n\
+             $ fogold backup store --gold-only\n"
+        )?;
+        let programs = Programs::default();
+        let request = backup::Request {
+            kind: SetKind::GoldOnly,
+            url_gold: UrlGold::Keep,
+            prove_url: None,
+            hosts: Hosts::Remote,
+            dump: DumpSource::Given(&self.made_up.dump),
+            programs: &programs,
+            database: None,
+            sysconfdir: None,
+            with_passwords: false,
+            with_logs: false,
+            limit: None,
+            drops_cache: false,
+            threads: self.options.threads,
+            scratch: &self.options.scratch,
+        };
+        let clock = Clock::start();
+        let tree = self.tree()?;
+        let made = backup::run(store, &tree, None, &request, self.progress)?;
+        self.progress.finish();
+        let report = Report::of_backup(&made, store, clock);
+        report::write(&report, None, Format::Text, self.style, out)?;
+        Ok(made.id)
+    }
+
+    fn restore(
+        &self,
+        store: &Store,
+        id: SetId,
+        out: &mut dyn Write,
+    ) -> Result<(Outcome, Tree, Catalog), Failure> {
+        let clock = Clock::start();
+        files::make_root(&self.made_up.root)?;
+        let tree = self.tree()?;
+        let record = store.record(id)?;
+        let programs = Programs::default();
+        let request = restore::Request {
+            store,
+            id,
+            record: &record,
+            parts: Parts {
+                database: false,
+                types: Types::GOLD.and(Types::FILES).and(Types::LICENSE),
+                logs: true,
+            },
+            database: None,
+            clean: false,
+            run_deletions: false,
+            rewrite_paths: false,
+            journal: &self.options.scratch,
+            programs: &programs,
+            host: None,
+            fetcher: None,
+            run: "demo",
+            threads: self.options.threads,
+            dry_run: false,
+        };
+        let done = restore::run(&request, Some(&tree), self.progress)?;
+        let catalog = self.made_up.catalog(self.options, self.progress)?;
+        let outcome = crate::check::run(&tree, &catalog, None, self.options, self.progress)?;
+        self.progress.finish();
+        let report = Report::of_restore(done, &outcome, &tree, &catalog, self.options, clock);
+        report::write(&report, None, Format::Text, self.style, out)?;
+        Ok((outcome, tree, catalog))
+    }
+
+    fn tree(&self) -> Result<Tree, Failure> {
+        let layout = self.made_up.server.layout().clone();
+        Ok(Tree::open(&self.made_up.root, layout, Access::default())?)
     }
 }
 

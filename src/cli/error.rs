@@ -4,11 +4,19 @@ use std::fmt;
 
 use super::exit;
 use crate::catalog::CatalogError;
-use crate::check::CheckError;
+use crate::check::{CheckError, CompanionError};
 use crate::fixtures::FixtureError;
+use crate::manifest::fetch::FetchError;
+use crate::manifest::formats::FormatError;
+use crate::recover::drill::DrillError;
+use crate::recover::files::FilesError;
+use crate::recover::requeue::RequeueError;
+use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
 use crate::repository::RepositoryError;
-use crate::sysconf::{ConnectionError, SysconfError};
+use crate::store::StoreError;
+use crate::store::backup::BackupError;
+use crate::sysconf::{ConnectionError, ProgramError, SysconfError};
 
 /// Why a command did not end as it should.
 #[derive(Debug)]
@@ -23,6 +31,22 @@ impl Failure {
     pub fn misuse(message: impl fmt::Display) -> Failure {
         Failure {
             status: exit::MISUSE,
+            source: anyhow::anyhow!("{message}"),
+        }
+    }
+
+    /// The world was in the way, or only part was done.
+    pub fn incomplete(message: impl fmt::Display) -> Failure {
+        Failure {
+            status: exit::WORLD,
+            source: anyhow::anyhow!("{message}"),
+        }
+    }
+
+    /// The world was in the way.
+    pub fn world(message: impl fmt::Display) -> Failure {
+        Failure {
+            status: exit::WORLD,
             source: anyhow::anyhow!("{message}"),
         }
     }
@@ -69,6 +93,72 @@ impl From<CatalogError> for Failure {
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Failure {
         Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<RequeueError> for Failure {
+    fn from(error: RequeueError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<DrillError> for Failure {
+    fn from(error: DrillError) -> Failure {
+        if error.is_verdict() {
+            return Failure {
+                status: exit::FINDINGS,
+                source: error.into(),
+            };
+        }
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<ProgramError> for Failure {
+    fn from(error: ProgramError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<FormatError> for Failure {
+    fn from(error: FormatError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<CompanionError> for Failure {
+    fn from(error: CompanionError) -> Failure {
+        Failure::of(false, anyhow::Error::from_boxed(error))
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Interrupt {
     flag: Arc<AtomicBool>,
     done: Arc<AtomicBool>,
     last_word: Arc<Mutex<Option<LastWord>>>,
+    last_act: Arc<Mutex<Option<LastWord>>>,
 }
 
 impl Interrupt {
@@ -34,9 +35,21 @@ impl Interrupt {
             flag: Arc::default(),
             done: Arc::default(),
             last_word: Arc::default(),
+            last_act: Arc::default(),
         };
         let (flag, done) = (Arc::clone(&interrupt.flag), Arc::clone(&interrupt.done));
         let last_word = Arc::clone(&interrupt.last_word);
+        let last_act = Arc::clone(&interrupt.last_act);
+        let exit = move || {
+            let act = last_act
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(act) = act {
+                act();
+            }
+            std::process::exit(i32::from(exit::WORLD));
+        };
         // Without the thread the signals simply end the process.
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
             std::thread::spawn(move || {
@@ -56,13 +69,13 @@ impl Interrupt {
                 let mut last_word = last_word.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(word) = last_word.take() {
                     word();
-                    std::process::exit(i32::from(exit::WORLD));
+                    exit();
                 }
                 drop(last_word);
                 // The report is being written and may take its time; whoever cannot wait for it
                 // asks once more.
                 if signals.next().is_some() {
-                    std::process::exit(i32::from(exit::WORLD));
+                    exit();
                 }
             });
         }
@@ -80,6 +93,11 @@ impl Interrupt {
             .last_word
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(word);
+    }
+
+    /// What must be done before a signal ends the process, in whatever state the work is.
+    pub(super) fn set_last_act(&self, act: LastWord) {
+        *self.last_act.lock().unwrap_or_else(PoisonError::into_inner) = Some(act);
     }
 
     /// The work has ended and begins to print for itself.

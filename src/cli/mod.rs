@@ -3,17 +3,28 @@
 //! One file a command. What a library user would miss does not belong here; this is the only room
 //! that prints.
 
+mod backup;
 mod check;
 mod completions;
 mod demo;
+mod drill;
 pub mod error;
 pub mod exit;
 mod interrupt;
+mod low_impact;
+mod manifest;
+mod output;
 mod output_file;
 mod place;
 mod progress;
+mod prune;
+mod requeue;
+mod restore;
+mod scheduler_pause;
+mod sets;
 mod snapshot;
 mod source;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,7 +54,7 @@ pub struct Cli {
 }
 
 /// Options that every command takes.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 struct Global {
     /// FOSSology's configuration directory [default: /etc/fossology or /usr/local/etc/fossology]
@@ -105,6 +116,14 @@ enum Color {
 enum Command {
     Check(check::Arguments),
     Snapshot(snapshot::Arguments),
+    Backup(Box<backup::Arguments>),
+    Sets(sets::Arguments),
+    Verify(verify::Arguments),
+    Prune(prune::Arguments),
+    Manifest(manifest::Arguments),
+    Restore(Box<restore::Arguments>),
+    Drill(drill::Arguments),
+    Requeue(requeue::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
@@ -144,6 +163,14 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Check(arguments) => check::run(global, arguments, &progress, &interrupt),
         Command::Snapshot(arguments) => snapshot::run(global, arguments, &progress, &interrupt),
+        Command::Sets(arguments) => sets::run(global, arguments, &progress),
+        Command::Verify(arguments) => verify::run(global, arguments, &progress, &interrupt),
+        Command::Prune(arguments) => prune::run(global, arguments, &progress),
+        Command::Manifest(arguments) => manifest::run(global, arguments, &progress, &interrupt),
+        Command::Backup(arguments) => backup::run(global, arguments, &progress, &interrupt),
+        Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
+        Command::Drill(arguments) => drill::run(global, arguments, &progress),
+        Command::Requeue(arguments) => requeue::run(global, arguments, &progress, &interrupt),
         Command::Demo(arguments) => demo::run(global, arguments, &progress),
         Command::Completions(arguments) => completions::run(arguments),
     };

@@ -250,6 +250,17 @@ impl Monitor for Progress {
         }
     }
 
+    fn room(&self, need: u64, free: u64) {
+        self.note(&format!(
+            "up to {} are needed, {} are free",
+            bytes_for_people(need),
+            bytes_for_people(free)
+        ));
+        if need > free {
+            self.warn("there may not be room enough");
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -19,6 +19,26 @@ pub(super) enum Source {
     Saved(PathBuf),
 }
 
+/// How to reach the live database, for a command that needs one.
+pub(super) fn live_parameters(
+    global: &Global,
+    sysconf: Option<&Sysconf>,
+    progress: &Progress,
+) -> Result<ConnectionParameters, Failure> {
+    match Named::by(global, sysconf)? {
+        Named::Database(parameters) => {
+            for warning in parameters.warnings() {
+                progress.warn(warning);
+            }
+            Ok(*parameters)
+        }
+        Named::Dump(path) | Named::Saved(path) => Err(Failure::misuse(format_args!(
+            "--catalog {}: this needs the live database, not a dump or a saved catalog",
+            path.display()
+        ))),
+    }
+}
+
 impl Source {
     /// Finds out what `--catalog` (or, without it, `Db.conf`) means, and connects to a database.
     pub(super) fn find(
@@ -26,41 +46,16 @@ impl Source {
         sysconf: Option<&Sysconf>,
         progress: &Progress,
     ) -> Result<Source, Failure> {
-        let environment = Environment::of_process();
-        let parameters = match &global.catalog {
-            Some(text) => {
-                let path = Path::new(text);
-                if path == Path::new("-") {
-                    return Ok(Source::Dump(path.to_owned()));
+        match Named::by(global, sysconf)? {
+            Named::Dump(path) => Ok(Source::Dump(path)),
+            Named::Saved(path) => Ok(Source::Saved(path)),
+            Named::Database(parameters) => {
+                for warning in parameters.warnings() {
+                    progress.warn(warning);
                 }
-                if Catalog::is_saved_at(path) {
-                    return Ok(Source::Saved(path.to_owned()));
-                }
-                match text
-                    .to_str()
-                    .filter(|text| !path.exists() && ConnectionParameters::is_source(text))
-                {
-                    Some(text) => ConnectionParameters::from_source(text, &environment)?,
-                    // Not shown: it may be a mistyped URL with a password.
-                    None if !path.exists() && text.to_string_lossy().contains('@') => {
-                        return Err(Failure::misuse(
-                            "--catalog is neither a file, nor a PostgreSQL URL (postgresql://…), nor a connection string",
-                        ));
-                    }
-                    None => return Ok(Source::Dump(path.to_owned())),
-                }
+                Ok(Source::Live(connect(&parameters)?))
             }
-            None => {
-                let sysconf = sysconf.ok_or_else(|| Failure::misuse("--catalog is missing"))?;
-                ConnectionParameters::from_db_conf(&sysconf.database()?, &environment)?
-            }
-        };
-        for warning in parameters.warnings() {
-            progress.warn(warning);
         }
-        let target = parameters.target();
-        let database = LiveDatabase::open(parameters.connector()?, &target)?;
-        Ok(Source::Live(database))
     }
 
     /// The live database, for the second look.
@@ -83,16 +78,7 @@ impl Source {
         let catalog = match self {
             Source::Saved(path) => Catalog::open(path)?,
             Source::Live(database) => {
-                let need = database.scratch_needed()?;
-                let free = room(&global.scratch, need, progress)?;
-                if free < need {
-                    return Err(CatalogError::NoRoom {
-                        directory: global.scratch.clone(),
-                        need,
-                        free,
-                    }
-                    .into());
-                }
+                require_room(database, global, progress)?;
                 database.read_catalog(&global.scratch, destination, threads, progress)?
             }
             Source::Dump(path) => {
@@ -118,6 +104,73 @@ impl Source {
     }
 }
 
+/// What `--catalog`, or without it `Db.conf`, names.
+enum Named {
+    Dump(PathBuf),
+    Saved(PathBuf),
+    Database(Box<ConnectionParameters>),
+}
+
+impl Named {
+    fn by(global: &Global, sysconf: Option<&Sysconf>) -> Result<Named, Failure> {
+        let environment = Environment::of_process();
+        let Some(text) = &global.catalog else {
+            let sysconf = sysconf.ok_or_else(|| Failure::misuse("--catalog is missing"))?;
+            let parameters =
+                ConnectionParameters::from_db_conf(&sysconf.database()?, &environment)?;
+            return Ok(Named::Database(Box::new(parameters)));
+        };
+        let path = Path::new(text);
+        if path == Path::new("-") {
+            return Ok(Named::Dump(path.to_owned()));
+        }
+        if Catalog::is_saved_at(path) {
+            return Ok(Named::Saved(path.to_owned()));
+        }
+        match text
+            .to_str()
+            .filter(|text| !path.exists() && ConnectionParameters::is_source(text))
+        {
+            Some(text) => {
+                let parameters = ConnectionParameters::from_source(text, &environment)?;
+                Ok(Named::Database(Box::new(parameters)))
+            }
+            // Not shown: it may be a mistyped URL with a password.
+            None if !path.exists() && text.to_string_lossy().contains('@') => Err(Failure::misuse(
+                "--catalog is neither a file, nor a PostgreSQL URL (postgresql://…), nor a connection string",
+            )),
+            None => Ok(Named::Dump(path.to_owned())),
+        }
+    }
+}
+
+/// Connects to a live database.
+pub(super) fn connect(
+    parameters: &ConnectionParameters,
+) -> Result<LiveDatabase<Connector>, Failure> {
+    let database = LiveDatabase::open(parameters.connector()?, &parameters.target())?;
+    Ok(database)
+}
+
+/// Makes sure that the rows of a live database can be sorted.
+pub(super) fn require_room(
+    database: &LiveDatabase<Connector>,
+    global: &Global,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let need = database.scratch_needed()?;
+    let free = room(&global.scratch, need, progress)?;
+    if free < need {
+        return Err(CatalogError::NoRoom {
+            directory: global.scratch.clone(),
+            need,
+            free,
+        }
+        .into());
+    }
+    Ok(())
+}
+
 fn read_dump(
     input: Input,
     options: &DumpOptions,
@@ -136,7 +189,8 @@ fn read_dump(
     )
 }
 
-fn database_name(sysconf: &Sysconf) -> Option<String> {
+/// The name that `Db.conf` gives the database.
+pub(super) fn database_name(sysconf: &Sysconf) -> Option<String> {
     let database = sysconf.database().ok()?;
     database.get("dbname").map(str::to_owned)
 }

@@ -4,8 +4,13 @@
 //! from a tree and a database that may be hostile: text escapes control characters, and JSON is
 //! always valid UTF-8.
 
+mod backup;
+mod drill;
 mod json;
+mod manifest;
 mod number;
+mod restore;
+mod store;
 mod text;
 
 use std::collections::BTreeMap;
@@ -14,8 +19,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use backup::NewSet;
+pub use drill::{DrilledSet, LostUpload};
+pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, grouped};
-pub use text::Style;
+pub use restore::RestoredServer;
+pub use store::StoreCoverage;
+pub use text::{Style, printable};
 
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
 use crate::check::{Coverage, FailOn, Options, Outcome, Severity, Spool};
@@ -59,7 +69,7 @@ pub struct Report {
     /// Bytes concerned, by kind.
     pub bytes: BTreeMap<&'static str, u64>,
     /// What was looked at.
-    pub coverage: ReportCoverage,
+    pub coverage: LookedAt,
     /// What the tree was held against.
     pub catalog: Option<ReportCatalog>,
     /// The file names of uploads, for people.
@@ -67,7 +77,34 @@ pub struct Report {
     upload_names: BTreeMap<i32, String>,
 }
 
-/// What was looked at, as reports say it.
+/// What was looked at, by the kind of command.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum LookedAt {
+    /// A repository.
+    Repository(ReportCoverage),
+    /// A store.
+    Store(StoreCoverage),
+    /// What went into a new set.
+    NewSet(Box<NewSet>),
+    /// What was restored, and the repository after it.
+    Restored(Box<RestoredServer>),
+    /// What a set would bring back.
+    Drilled(Box<DrilledSet>),
+}
+
+impl LookedAt {
+    /// What was looked at of a repository.
+    fn repository(&self) -> Option<&ReportCoverage> {
+        match self {
+            LookedAt::Repository(coverage) => Some(coverage),
+            LookedAt::Restored(restored) => restored.after.as_ref(),
+            LookedAt::Store(_) | LookedAt::NewSet(_) | LookedAt::Drilled(_) => None,
+        }
+    }
+}
+
+/// What was looked at of a repository, as reports say it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReportCoverage {
     /// The repository's root.
@@ -133,12 +170,14 @@ impl Clock {
         }
     }
 
-    fn seconds(self) -> f64 {
+    /// Seconds since then, to the millisecond.
+    pub fn seconds(self) -> f64 {
         let elapsed = jiff::Timestamp::now().duration_since(self.started);
         (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
     }
 
-    fn text(self) -> String {
+    /// When it was, RFC 3339, to the second.
+    pub fn text(self) -> String {
         let whole = jiff::Timestamp::from_second(self.started.as_second());
         whole.unwrap_or(self.started).to_string()
     }
@@ -154,47 +193,48 @@ impl Report {
         fail_on: FailOn,
         clock: Clock,
     ) -> Report {
-        let mut report = Report::blank(clock);
+        let mut report = Report::blank("check", clock);
         report.complete = outcome.complete;
         report.count(&outcome.findings);
-        report.coverage = coverage(outcome, tree, options);
+        let coverage = coverage(outcome, tree, options);
         report.catalog = Some(report_catalog(catalog));
-        report.upload_names = catalog
-            .summary()
-            .uploads
-            .iter()
-            .map(|upload| (upload.pk, String::from_utf8_lossy(&upload.filename).into()))
-            .collect();
+        report.upload_names = upload_names(catalog);
         report.exit_status = if !outcome.complete {
             3
         } else {
             u8::from(outcome.findings.fails(fail_on))
         };
-        report.verdict = report.check_verdict();
+        report.verdict = report.check_verdict(&coverage);
+        report.coverage = LookedAt::Repository(coverage);
         report
     }
 
-    /// The report of a check that was stopped before it had looked at anything.
-    pub fn of_nothing(clock: Clock) -> Report {
-        let mut report = Report::blank(clock);
+    /// The report of a command that was stopped before it had looked at anything.
+    pub fn of_nothing(command: &'static str, clock: Clock) -> Report {
+        let mut report = Report::blank(command, clock);
         report.exit_status = 3;
         report.verdict = "INCOMPLETE: stopped before anything was looked at".to_owned();
         report
     }
 
-    /// The report of a check that could not be made.
-    pub fn of_failure(clock: Clock, exit_status: u8, message: &str) -> Report {
-        let mut report = Report::blank(clock);
+    /// The report of a command that could not do its work.
+    pub fn of_failure(
+        command: &'static str,
+        clock: Clock,
+        exit_status: u8,
+        message: &str,
+    ) -> Report {
+        let mut report = Report::blank(command, clock);
         report.exit_status = exit_status;
         report.verdict = format!("FAILED: {message}");
         report
     }
 
-    fn blank(clock: Clock) -> Report {
+    fn blank(command: &'static str, clock: Clock) -> Report {
         Report {
             tool: "fogold",
             version: env!("CARGO_PKG_VERSION"),
-            command: "check",
+            command,
             verdict: String::new(),
             complete: false,
             exit_status: 0,
@@ -206,7 +246,7 @@ impl Report {
                 .map(|each| (each.as_str(), 0))
                 .collect(),
             bytes: BTreeMap::new(),
-            coverage: ReportCoverage::default(),
+            coverage: LookedAt::Repository(ReportCoverage::default()),
             catalog: None,
             upload_names: BTreeMap::new(),
         }
@@ -225,8 +265,8 @@ impl Report {
     }
 
     /// One sentence about the whole. It claims no more than was looked at.
-    fn check_verdict(&self) -> String {
-        let files: u64 = self.coverage.listed.values().map(|each| each.files).sum();
+    fn check_verdict(&self, coverage: &ReportCoverage) -> String {
+        let files: u64 = coverage.listed.values().map(|each| each.files).sum();
         let (loss, recoverable) = (
             self.severity(Severity::Loss),
             self.severity(Severity::Recoverable),
@@ -237,7 +277,7 @@ impl Report {
             minor => format!("; {} minor findings", grouped(minor)),
         };
         let state = match (loss, recoverable) {
-            (0, 0) if self.coverage.verify => "nothing is missing or damaged".to_owned(),
+            (0, 0) if coverage.verify => "nothing is missing or damaged".to_owned(),
             (0, 0) => "nothing is missing, and all sizes are right".to_owned(),
             (0, _) => format!("{} to recover, nothing is lost", grouped(recoverable)),
             (_, 0) => format!("{} lost", grouped(loss)),
@@ -247,12 +287,19 @@ impl Report {
                 grouped(recoverable)
             ),
         };
+        let state = match &coverage.types[..] {
+            [_, _, _] => state,
+            some => format!(
+                "{state} in {} (nothing else was looked at)",
+                some.join(" and ")
+            ),
+        };
         let state = if self.complete {
             format!("{state}{minor}")
         } else {
             format!(
                 "not everything was looked at ({} of 256 parts were); in these {state}{minor}",
-                self.coverage.shards_complete.len()
+                coverage.shards_complete.len()
             )
         };
         let word = if !self.complete {
@@ -264,15 +311,15 @@ impl Report {
         } else {
             "OK"
         };
-        let read = if !self.coverage.verify {
+        let read = if !coverage.verify {
             "contents not read (--verify reads them)".to_owned()
-        } else if self.coverage.slice == "1/1" {
-            format!("contents of {} read", grouped(self.coverage.read.files))
+        } else if coverage.slice == "1/1" {
+            format!("contents of {} read", grouped(coverage.read.files))
         } else {
             format!(
                 "contents of {} read: slice {}",
-                grouped(self.coverage.read.files),
-                self.coverage.slice
+                grouped(coverage.read.files),
+                coverage.slice
             )
         };
         let pfiles = self.catalog.as_ref().map_or(0, |catalog| catalog.pfiles);
@@ -317,6 +364,15 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
             .map(ToString::to_string)
             .collect(),
     }
+}
+
+fn upload_names(catalog: &Catalog) -> BTreeMap<i32, String> {
+    catalog
+        .summary()
+        .uploads
+        .iter()
+        .map(|upload| (upload.pk, String::from_utf8_lossy(&upload.filename).into()))
+        .collect()
 }
 
 fn report_catalog(catalog: &Catalog) -> ReportCatalog {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::number::{bytes_for_people, grouped};
-use super::{Report, ReportError};
-use crate::check::{Finding, Kind, Severity, Spool, Tally};
+use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
+use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
+use crate::sysconf::RepositoryType;
 
 /// At most so many findings of a kind are printed.
 const MOST_OF_A_KIND: usize = 20;
@@ -47,7 +49,22 @@ pub(super) fn write(
         worst => worst,
     };
     writeln!(out, "{}", style.paint(color, &printable(&report.verdict)))?;
-    looked_at(report, out)?;
+    match &report.coverage {
+        LookedAt::Repository(coverage) => {
+            if let Some(catalog) = &report.catalog {
+                looked_at(coverage, catalog, out)?;
+            }
+        }
+        LookedAt::Store(coverage) => coverage.write(out)?,
+        LookedAt::NewSet(new) => new.write(out)?,
+        LookedAt::Drilled(drilled) => drilled.write(out)?,
+        LookedAt::Restored(restored) => {
+            restored.write(out)?;
+            if let (Some(after), Some(catalog)) = (&restored.after, &report.catalog) {
+                looked_at(after, catalog, out)?;
+            }
+        }
+    }
     let Some(findings) = findings else {
         return Ok(());
     };
@@ -55,11 +72,25 @@ pub(super) fn write(
         return Ok(());
     }
     table(&tallies, style, out)?;
-    let kinds = kinds_worst_first(&tallies);
+    let mut kinds = kinds_worst_first(&tallies);
+    if let LookedAt::Drilled(drilled) = &report.coverage {
+        kinds.retain(|kind| !drilled.is_expected(*kind));
+    }
     for kind in &kinds {
         of_kind(*kind, &tallies, findings, report, style, out)?;
     }
+    if let LookedAt::Drilled(drilled) = &report.coverage {
+        for (number, line) in drilled.what_to_do().into_iter().enumerate() {
+            let heading = if number == 0 { "\nWhat to do\n" } else { "" };
+            writeln!(out, "{heading}  {line}")?;
+        }
+        return Ok(());
+    }
     writeln!(out, "\nWhat to do")?;
+    if let LookedAt::Store(coverage) = &report.coverage {
+        coverage.what_to_do(out)?;
+        return Ok(());
+    }
     for kind in kinds {
         writeln!(out, "  {kind}: {}", kind.mend())?;
         if let Some(command) = copy_command(kind, &tallies, findings, report)? {
@@ -69,22 +100,37 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The command that mends the first finding of a kind that a copy can mend.
+/// The command that mends the first finding of a kind that a copy or a store can mend.
 fn copy_command(
     kind: Kind,
     tallies: &[(Severity, Kind, Tally)],
     findings: &Spool,
     report: &Report,
 ) -> Result<Option<String>, ReportError> {
-    let root = report.coverage.repository.trim_end_matches('/');
+    let Some(coverage) = report.coverage.repository() else {
+        return Ok(None);
+    };
+    let root = coverage.repository.trim_end_matches('/');
     for (severity, ..) in tallies.iter().filter(|(_, other, _)| *other == kind) {
         for finding in findings.first(*severity, kind, MOST_OF_A_KIND)? {
+            if let (Some(Recovery::Backup), Some(source)) = (finding.recovery, &finding.source) {
+                // STORE/pool/aa/bb/<name>
+                let store = Path::new(source)
+                    .ancestors()
+                    .nth(4)
+                    .unwrap_or(Path::new("STORE"));
+                let only = finding.ty.map_or("files", RepositoryType::as_str);
+                return Ok(Some(format!(
+                    "as root: fogold restore {} --only {only}",
+                    quoted(&store.display().to_string())
+                )));
+            }
             if let (Some(source), Some(path)) = (&finding.source, &finding.path) {
                 let [source, path] = [source, path].map(|path| quoted(&format!("{root}/{path}")));
                 let directory = path
                     .rsplit_once('/')
                     .map_or(".", |(directory, _)| directory);
-                let make = format!("mkdir -p {directory} && ");
+                let make = format!("umask 007; mkdir -p {directory} && ");
                 let make = if kind_is_missing(kind) { &make } else { "" };
                 return Ok(Some(format!(
                     "as FOSSology's user: {make}cp -p --remove-destination {source} {path}"
@@ -115,44 +161,45 @@ fn quoted(word: &str) -> String {
     }
 }
 
-fn looked_at(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let coverage = &report.coverage;
-    if let Some(catalog) = &report.catalog {
-        let listed: Vec<String> = coverage
-            .listed
-            .iter()
-            .filter(|(_, amount)| amount.files > 0)
-            .map(|(ty, amount)| {
-                format!(
-                    "{} in {ty} ({})",
-                    grouped(amount.files),
-                    bytes_for_people(amount.bytes)
-                )
-            })
-            .collect();
+fn looked_at(
+    coverage: &ReportCoverage,
+    catalog: &ReportCatalog,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let listed: Vec<String> = coverage
+        .listed
+        .iter()
+        .filter(|(_, amount)| amount.files > 0)
+        .map(|(ty, amount)| {
+            format!(
+                "{} in {ty} ({})",
+                grouped(amount.files),
+                bytes_for_people(amount.bytes)
+            )
+        })
+        .collect();
+    writeln!(
+        out,
+        "  tree      {} (depth {}): {}",
+        printable(&coverage.repository),
+        coverage.depth,
+        listed.join("; ")
+    )?;
+    writeln!(
+        out,
+        "  database  {}: {} uploads, {} pfiles, {} tree rows",
+        printable(&catalog.origin),
+        grouped(catalog.uploads),
+        grouped(catalog.pfiles),
+        grouped(catalog.tree_rows)
+    )?;
+    if coverage.verify {
         writeln!(
             out,
-            "  tree      {} (depth {}): {}",
-            printable(&coverage.repository),
-            coverage.depth,
-            listed.join("; ")
+            "  read      {} files, {}",
+            grouped(coverage.read.files),
+            bytes_for_people(coverage.read.bytes)
         )?;
-        writeln!(
-            out,
-            "  database  {}: {} uploads, {} pfiles, {} tree rows",
-            printable(&catalog.origin),
-            grouped(catalog.uploads),
-            grouped(catalog.pfiles),
-            grouped(catalog.tree_rows)
-        )?;
-        if coverage.verify {
-            writeln!(
-                out,
-                "  read      {} files, {}",
-                grouped(coverage.read.files),
-                bytes_for_people(coverage.read.bytes)
-            )?;
-        }
     }
     Ok(())
 }
@@ -259,7 +306,7 @@ fn line(finding: &Finding, report: &Report) -> String {
 
 /// Text without control characters: a name may hold line ends and terminal codes, and marks that
 /// turn the direction of writing and so make a line read as another.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         let turns = matches!(

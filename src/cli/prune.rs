@@ -1,0 +1,201 @@
+//! `fogold prune`: take sets out of a store.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::error::Failure;
+use super::progress::Progress;
+use super::sets::{ListFormat, print_json};
+use super::{Global, exit};
+use crate::catalog::Amount;
+use crate::report::{bytes_for_people, grouped, printable};
+use crate::store::Store;
+use crate::store::prune::{self, Options, Pruned};
+use crate::store::retention::Keep;
+
+/// Take sets out of a store, and the contents that no other set needs
+///
+/// Without --apply it only shows which sets would go, which would stay and why, and how much room
+/// that makes. Sets of each kind are counted by themselves, in UTC. The newest set that 'fogold
+/// verify' found good as a whole always stays, and so do the files of a backup that was interrupted
+/// and will go on. Nothing is deleted when any manifest cannot be read whole.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    #[command(flatten)]
+    keep: KeepArguments,
+    /// Delete; without it, only show what would be deleted
+    #[arg(long)]
+    apply: bool,
+    /// The form of the table
+    #[arg(long, value_enum, default_value = "text")]
+    format: ListFormat,
+}
+
+/// What to keep. At least one must be given.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = true)]
+struct KeepArguments {
+    /// Keep the last N sets
+    #[arg(long, value_name = "N", value_parser = count())]
+    keep_last: Option<u32>,
+    /// Keep the last set of each of the last N hours that have one
+    #[arg(long, value_name = "N", value_parser = count())]
+    keep_hourly: Option<u32>,
+    /// Keep the last set of each of the last N days that have one
+    #[arg(long, value_name = "N", value_parser = count())]
+    keep_daily: Option<u32>,
+    /// Keep the last set of each of the last N weeks (from Monday) that have one
+    #[arg(long, value_name = "N", value_parser = count())]
+    keep_weekly: Option<u32>,
+    /// Keep the last set of each of the last N months that have one
+    #[arg(long, value_name = "N", value_parser = count())]
+    keep_monthly: Option<u32>,
+    /// Keep the last set of each of the last N years that have one
+    #[arg(long, value_name = "N", value_parser = count())]
+    keep_yearly: Option<u32>,
+}
+
+/// A rule that keeps nothing is none.
+fn count() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+impl KeepArguments {
+    fn keep(&self) -> Keep {
+        Keep {
+            last: self.keep_last.unwrap_or(0),
+            hourly: self.keep_hourly.unwrap_or(0),
+            daily: self.keep_daily.unwrap_or(0),
+            weekly: self.keep_weekly.unwrap_or(0),
+            monthly: self.keep_monthly.unwrap_or(0),
+            yearly: self.keep_yearly.unwrap_or(0),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Table {
+    tool: &'static str,
+    version: &'static str,
+    command: &'static str,
+    store: String,
+    store_id: String,
+    applied: bool,
+    sets: Vec<Line>,
+    partial: Vec<String>,
+    resumed: Vec<String>,
+    contents: Amount,
+    halves: Amount,
+    own_files: Amount,
+    freed_bytes: u64,
+    contents_kept: u64,
+    foreign: u64,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    kept: bool,
+    because: Vec<String>,
+}
+
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    progress: &Progress,
+) -> Result<u8, Failure> {
+    let store = if arguments.apply {
+        Store::open(&arguments.store)?
+    } else {
+        Store::open_read_only(&arguments.store)?
+    };
+    let options = Options {
+        keep: arguments.keep.keep(),
+        apply: arguments.apply,
+        threads: global.threads(),
+        scratch: global.scratch.clone(),
+    };
+    let pruned = prune::run(&store, &options, progress)?;
+    progress.finish();
+    if !global.quiet {
+        let table = Table::of(&pruned, &store, arguments.apply);
+        let mut out = std::io::stdout().lock();
+        match arguments.format {
+            ListFormat::Json => print_json(&mut out, &table)?,
+            ListFormat::Text => table.print(&mut out)?,
+        }
+    }
+    Ok(exit::DONE)
+}
+
+impl Table {
+    fn of(pruned: &Pruned, store: &Store, applied: bool) -> Table {
+        let lines = pruned.judged.iter().map(|judged| Line {
+            id: judged.set.to_string(),
+            kept: judged.is_kept(),
+            because: judged.reasons.iter().map(ToString::to_string).collect(),
+        });
+        Table {
+            tool: "fogold",
+            version: env!("CARGO_PKG_VERSION"),
+            command: "prune",
+            store: store.path().display().to_string(),
+            store_id: store.id().to_owned(),
+            applied,
+            sets: lines.collect(),
+            partial: pruned.partial.iter().map(ToString::to_string).collect(),
+            resumed: pruned.resumed.iter().map(ToString::to_string).collect(),
+            contents: pruned.contents,
+            halves: pruned.halves,
+            own_files: pruned.own,
+            freed_bytes: pruned.freed(),
+            contents_kept: pruned.kept,
+            foreign: pruned.foreign,
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (goes, freed) = if self.applied {
+            ("removed", "freed")
+        } else {
+            ("would go", "would be freed (--apply does it)")
+        };
+        writeln!(out, "{:<28} {:<9} because", "set", "is")?;
+        for line in &self.sets {
+            let is = if line.kept { "kept" } else { goes };
+            writeln!(out, "{:<28} {is:<9} {}", line.id, line.because.join(", "))?;
+        }
+        for id in &self.partial {
+            writeln!(
+                out,
+                "{id:<28} kept      not finished: 'fogold backup' goes on from it"
+            )?;
+        }
+        for id in &self.resumed {
+            writeln!(out, "{id:<28} {goes:<9} its removal had been interrupted")?;
+        }
+        writeln!(
+            out,
+            "{} {freed}: {} files of the pool ({}), {} of the sets ({}); {} files of the pool stay",
+            bytes_for_people(self.freed_bytes),
+            grouped(self.contents.files + self.halves.files),
+            bytes_for_people(self.contents.bytes + self.halves.bytes),
+            grouped(self.own_files.files),
+            bytes_for_people(self.own_files.bytes),
+            grouped(self.contents_kept)
+        )?;
+        if self.foreign > 0 {
+            writeln!(
+                out,
+                "{} things in {}/pool are none of fogold's, and stay",
+                grouped(self.foreign),
+                printable(&self.store)
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! The report of `fogold backup`: the set that was made.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::number::{bytes_for_people, grouped};
+use super::text::printable;
+use super::{Clock, LookedAt, Report, report_catalog, upload_names};
+use crate::catalog::Amount;
+use crate::check::{FailOn, Severity};
+use crate::store::backup::Made;
+use crate::store::{SetRecord, Store};
+
+/// A set that was made, as reports say it.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewSet {
+    /// The store's directory.
+    pub store: String,
+    /// The set's record, without the list of findings: they stand in the report.
+    pub set: SetRecord,
+    /// Gold in the set that `--url-gold skip` would leave out.
+    pub skip_would_save: Amount,
+}
+
+impl Report {
+    /// The report of a backup that finished its set.
+    pub fn of_backup(made: &Made, store: &Store, clock: Clock) -> Report {
+        let mut report = Report::blank("backup", clock);
+        report.complete = made.record.complete;
+        report.count(&made.findings);
+        // The set's own copy was read, under a name that it has no more.
+        report.catalog = Some(super::ReportCatalog {
+            origin: made.origin.clone(),
+            ..report_catalog(&made.catalog)
+        });
+        report.upload_names = upload_names(&made.catalog);
+        let default = FailOn::Severity(Severity::Recoverable);
+        report.exit_status = if made.record.complete {
+            u8::from(made.findings.fails(default))
+        } else {
+            3
+        };
+        let mut set = made.record.clone();
+        set.findings.list.clear();
+        let new = NewSet {
+            store: store.path().display().to_string(),
+            set,
+            skip_would_save: made.skip_would_save,
+        };
+        report.verdict = report.backup_verdict(&new);
+        report.coverage = LookedAt::NewSet(Box::new(new));
+        report
+    }
+
+    /// One sentence about the set.
+    fn backup_verdict(&self, new: &NewSet) -> String {
+        let counts = &new.set.counts;
+        let (loss, recoverable) = (
+            self.severity(Severity::Loss),
+            self.severity(Severity::Recoverable),
+        );
+        let state = match (loss, recoverable) {
+            (0, 0) => "nothing that it should hold is missing or damaged".to_owned(),
+            (0, n) => format!("{} to recover on the server, nothing is lost", grouped(n)),
+            (n, 0) => format!("{} lost", grouped(n)),
+            (n, m) => format!("{} lost, {} to recover", grouped(n), grouped(m)),
+        };
+        let word = if !self.complete {
+            "INCOMPLETE"
+        } else if loss > 0 {
+            "LOSS"
+        } else if recoverable > 0 {
+            "DAMAGED"
+        } else {
+            "OK"
+        };
+        let unseen = if self.complete {
+            ""
+        } else {
+            "; some directories could not be read, and what lies below them is not in the set; or the \
+             database could not be asked again about what is missing"
+        };
+        format!(
+            "{word}: set {} is finished: {} files, {}, of which {} ({}) are new; {state}{unseen}",
+            new.set.id,
+            grouped(counts.pool.files),
+            bytes_for_people(counts.pool.bytes),
+            grouped(counts.new.files),
+            bytes_for_people(counts.new.bytes),
+        )
+    }
+}
+
+impl NewSet {
+    /// What the set holds, for people.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let counts = &self.set.counts;
+        let dump = &self.set.dump;
+        writeln!(out, "  store     {}", printable(&self.store))?;
+        writeln!(
+            out,
+            "  database  {}: {}, {}{}",
+            printable(&dump.file.file),
+            dump.form,
+            bytes_for_people(dump.file.bytes),
+            if self.set.globals.is_some() {
+                "; roles in globals.sql"
+            } else {
+                "; without roles: they must be made by hand on another server"
+            }
+        )?;
+        for (what, amount) in [
+            ("gold", counts.gold),
+            ("files", counts.files),
+            ("listings", counts.listings),
+            ("license", counts.license),
+        ] {
+            if amount.files > 0 {
+                let why = if what == "listings" {
+                    " (unpacking does not bring them back)"
+                } else {
+                    ""
+                };
+                line(what, amount, why, out)?;
+            }
+        }
+        if let Some(logs) = &self.set.logs {
+            line("logs", logs.packed, "", out)?;
+        }
+        for left_out in &counts.left_out {
+            let amount = Amount {
+                files: left_out.files,
+                bytes: left_out.bytes,
+            };
+            line("left out", amount, &format!(": {}", left_out.reason), out)?;
+        }
+        if self.skip_would_save.files > 0 {
+            line(
+                "urls",
+                self.skip_would_save,
+                " of gold could be fetched again: --url-gold skip would leave it out",
+                out,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  {what:<9} {} files, {}{why}",
+        grouped(amount.files),
+        bytes_for_people(amount.bytes)
+    )
+}

@@ -1,0 +1,264 @@
+//! What a set would hold and leave out, as a table for people and as an object for programs.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::number::{bytes_for_people, grouped};
+use super::{Clock, ReportError};
+use crate::catalog::Amount;
+use crate::check::{Kind, Outcome};
+use crate::manifest::formats::bagit::Bag;
+use crate::manifest::{Amounts, SetKind, UrlGold};
+
+/// What came of making a manifest.
+#[derive(Clone, Debug, Serialize)]
+pub struct ManifestReport {
+    /// `fogold`
+    pub tool: &'static str,
+    /// The program's version.
+    pub version: &'static str,
+    /// `manifest`
+    pub command: &'static str,
+    /// Everything was looked at, and the manifest was written.
+    pub complete: bool,
+    /// The exit status that goes with the report.
+    pub exit_status: u8,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// What the set is to bring back.
+    pub kind: SetKind,
+    /// What became of gold that can be fetched again.
+    pub url_gold: UrlGold,
+    /// What the set holds and leaves out.
+    pub amounts: Amounts,
+    /// Files in the tree that no row knows: never in a set.
+    pub orphans: Amount,
+    /// Files that were there when the tree was listed, and could not be taken: gone since, or not
+    /// what their names promise.
+    pub not_taken: Vec<NotTaken>,
+    /// How many of these there are.
+    pub not_taken_files: u64,
+}
+
+/// A file that could not be taken.
+#[derive(Clone, Debug, Serialize)]
+pub struct NotTaken {
+    /// Its name.
+    pub name: String,
+    /// Where it should be.
+    pub path: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// At most so many files that could not be taken are named.
+const MOST_NOT_TAKEN: usize = 20;
+
+impl ManifestReport {
+    /// The report of a manifest that was collected, and is yet to be written.
+    pub fn new(
+        kind: SetKind,
+        url_gold: UrlGold,
+        amounts: &Amounts,
+        outcome: &Outcome,
+        clock: Clock,
+    ) -> ManifestReport {
+        let mut orphans = Amount::default();
+        for (_, kind, tally) in outcome.findings.tallies() {
+            if kind == Kind::Orphan {
+                orphans += Amount {
+                    files: tally.findings,
+                    bytes: tally.bytes,
+                };
+            }
+        }
+        ManifestReport {
+            tool: "fogold",
+            version: env!("CARGO_PKG_VERSION"),
+            command: "manifest",
+            complete: outcome.complete,
+            exit_status: 0,
+            started: clock.text(),
+            seconds: 0.0,
+            kind,
+            url_gold,
+            amounts: amounts.clone(),
+            orphans,
+            not_taken: Vec::new(),
+            not_taken_files: 0,
+        }
+    }
+
+    /// Notes what was left out of a bag.
+    pub fn note_bag(&mut self, bag: &Bag) {
+        self.not_taken_files += bag.unproven.len() as u64;
+        let first = bag.unproven.iter().take(MOST_NOT_TAKEN);
+        self.not_taken.extend(first.map(|file| NotTaken {
+            name: file.name.to_string(),
+            path: crate::check::path_text(&file.path).0,
+            detail: file.detail.clone(),
+        }));
+    }
+
+    /// Notes files that had gone when a list was written.
+    pub fn note_gone(&mut self, files: u64) {
+        self.not_taken_files += files;
+    }
+
+    /// Sets what goes with the end of the run.
+    pub fn finish(&mut self, exit_status: u8, clock: Clock) {
+        self.exit_status = exit_status;
+        self.seconds = clock.seconds();
+    }
+
+    /// Files that the set should hold and does not.
+    pub fn lacking(&self) -> u64 {
+        let left_out = &self.amounts.left_out;
+        left_out.gold_not_found.files + left_out.files_not_found.files + self.not_taken_files
+    }
+
+    /// Writes the object for programs.
+    pub fn write_json(&self, out: &mut dyn Write) -> Result<(), ReportError> {
+        serde_json::to_writer_pretty(&mut *out, self).map_err(io::Error::from)?;
+        Ok(writeln!(out)?)
+    }
+
+    /// Writes the table for people.
+    pub fn write_text(&self, out: &mut dyn Write) -> Result<(), ReportError> {
+        let held = self.amounts.held();
+        writeln!(
+            out,
+            "A {} set holds {} files, {}.",
+            self.kind,
+            grouped(held.files),
+            bytes_for_people(held.bytes)
+        )?;
+        let amounts = &self.amounts;
+        let left_out = &amounts.left_out;
+        let mut table = Table::default();
+        table.title("in the set");
+        table.always("gold", amounts.gold);
+        match self.kind {
+            SetKind::GoldOnly => {
+                table.always(
+                    "listings, which no unpacking writes again",
+                    amounts.listings,
+                );
+            }
+            SetKind::Full => {
+                table.always("derived files", amounts.files);
+                table.always("listings", amounts.listings);
+                table.always("license/", amounts.license);
+            }
+        }
+        if self.kind == SetKind::GoldOnly {
+            table.sometimes("derived files", amounts.files);
+        }
+        table.title("left out");
+        table.always("gold that can be fetched again", left_out.fetched);
+        if self.kind == SetKind::GoldOnly {
+            table.always(
+                "derived files that unpacking brings back",
+                left_out.unpacked,
+            );
+            table.always("files that no upload uses", left_out.unused);
+        }
+        table.always("orphans: no row knows them", self.orphans);
+        table.title("not found: see fogold check");
+        table.always("gold, missing or damaged", left_out.gold_not_found);
+        table.always("other files, missing or damaged", left_out.files_not_found);
+        table.write(out)?;
+        if self.url_gold != UrlGold::Skip && amounts.skip_would_save.files > 0 {
+            writeln!(
+                out,
+                "\n--url-gold skip would leave out {} more, {}: gold that can be fetched again from its URL.",
+                files(amounts.skip_would_save.files),
+                bytes_for_people(amounts.skip_would_save.bytes)
+            )?;
+        }
+        self.write_not_taken(out)
+    }
+
+    fn write_not_taken(&self, out: &mut dyn Write) -> Result<(), ReportError> {
+        if self.not_taken_files == 0 {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\n{} could not be taken: gone since the tree was listed, or not what the name promises.",
+            files(self.not_taken_files)
+        )?;
+        for file in &self.not_taken {
+            writeln!(
+                out,
+                "  {}: {}",
+                super::text::printable(&file.path),
+                file.detail
+            )?;
+        }
+        let named = self.not_taken.len() as u64;
+        if named > 0 && self.not_taken_files > named {
+            writeln!(out, "  and {} more", grouped(self.not_taken_files - named))?;
+        }
+        Ok(())
+    }
+}
+
+fn files(count: u64) -> String {
+    match count {
+        1 => "1 file".to_owned(),
+        count => format!("{} files", grouped(count)),
+    }
+}
+
+/// Amounts below each other.
+#[derive(Default)]
+struct Table(Vec<(String, Option<Amount>)>);
+
+impl Table {
+    fn title(&mut self, title: &str) {
+        self.0.push((title.to_owned(), None));
+    }
+
+    fn always(&mut self, what: &str, amount: Amount) {
+        self.0.push((format!("  {what}"), Some(amount)));
+    }
+
+    fn sometimes(&mut self, what: &str, amount: Amount) {
+        if amount.files > 0 {
+            self.always(what, amount);
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let amounts = || self.0.iter().filter_map(|(_, amount)| *amount);
+        let wide = |text: usize| text.max(5);
+        let what = self.0.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
+        let count = wide(amounts().map(|a| grouped(a.files).len()).max().unwrap_or(0));
+        let bytes = wide(
+            amounts()
+                .map(|a| bytes_for_people(a.bytes).len())
+                .max()
+                .unwrap_or(0),
+        );
+        for (text, amount) in &self.0 {
+            match amount {
+                None => writeln!(
+                    out,
+                    "\n{text:<what$}  {:>count$}  {:>bytes$}",
+                    "files", "bytes"
+                )?,
+                Some(amount) => writeln!(
+                    out,
+                    "{text:<what$}  {:>count$}  {:>bytes$}",
+                    grouped(amount.files),
+                    bytes_for_people(amount.bytes)
+                )?,
+            }
+        }
+        Ok(())
+    }
+}

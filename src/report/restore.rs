@@ -1,0 +1,305 @@
+//! The report of `fogold restore`: what was restored, and what a check found after it.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::number::{bytes_for_people, grouped};
+use super::text::printable;
+use super::{Clock, LookedAt, Report, ReportCoverage};
+use crate::catalog::{Amount, Catalog};
+use crate::check::{FailOn, Kind, Options, Outcome, Severity};
+use crate::manifest::SetKind;
+use crate::recover::database;
+use crate::recover::files::Restored;
+use crate::recover::restore::Done;
+use crate::repository::Tree;
+
+/// So many jobs are named one by one.
+const MOST_JOBS: usize = 20;
+
+/// What was restored, and the repository after it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RestoredServer {
+    /// What was done, or in a dry run would be.
+    pub restored: Done,
+    /// The repository after it; absent when there was no check.
+    #[serde(flatten)]
+    pub after: Option<ReportCoverage>,
+}
+
+impl Report {
+    /// The report of a restore, and of the check behind it.
+    pub fn of_restore(
+        done: Done,
+        outcome: &Outcome,
+        tree: &Tree,
+        catalog: &Catalog,
+        options: &Options,
+        clock: Clock,
+    ) -> Report {
+        let fail_on = FailOn::Severity(Severity::Recoverable);
+        let mut report = Report::of_check(outcome, tree, catalog, options, fail_on, clock);
+        report.command = "restore";
+        // What no database knows, no check misses.
+        let lost = done.files.as_ref().map_or(0, |files| files.lost.files);
+        let restored = match lost {
+            0 => "is restored".to_owned(),
+            1 => "is restored but for 1 file".to_owned(),
+            lost => format!("is restored but for {} files", grouped(lost)),
+        };
+        report.exit_status = report.exit_status.max(u8::from(lost > 0));
+        let unpacked = report.left_to_unpacking(&done, outcome);
+        report.verdict = format!(
+            "set {} {restored}{unpacked}. Check: {}",
+            done.set, report.verdict
+        );
+        if let LookedAt::Repository(after) = report.coverage {
+            report.coverage = LookedAt::Restored(Box::new(RestoredServer {
+                restored: done,
+                after: Some(after),
+            }));
+        }
+        report
+    }
+
+    /// What to do next, when nothing is amiss but what a gold-only set leaves to FOSSology.
+    fn left_to_unpacking(&self, done: &Done, outcome: &Outcome) -> String {
+        let is_gold_only = done.set.ends_with(SetKind::GoldOnly.as_str());
+        let tallies = outcome.findings.tallies();
+        let missing: u64 = tallies
+            .iter()
+            .filter(|(severity, kind, _)| {
+                (*severity, *kind) == (Severity::Recoverable, Kind::MissingDerived)
+            })
+            .map(|(.., tally)| tally.findings)
+            .sum();
+        let severe = self.severity(Severity::Loss) + self.severity(Severity::Recoverable);
+        if is_gold_only && missing > 0 && missing == severe {
+            format!(
+                ", as far as a gold-only set goes: FOSSology unpacks {} files again (fogold requeue --wait)",
+                grouped(missing)
+            )
+        } else {
+            String::new()
+        }
+    }
+
+    /// The report of a restore without a check: a dry run, or one of the database alone where there
+    /// is no repository.
+    pub fn of_restore_unchecked(done: Done, clock: Clock) -> Report {
+        let mut report = Report::blank("restore", clock);
+        report.complete = true;
+        report.verdict = if done.dry_run {
+            format!(
+                "DRY RUN: nothing was changed; set {} would be restored",
+                done.set
+            )
+        } else {
+            format!(
+                "set {} is restored; no repository was there to check it against",
+                done.set
+            )
+        };
+        report.coverage = LookedAt::Restored(Box::new(RestoredServer {
+            restored: done,
+            after: None,
+        }));
+        report
+    }
+}
+
+impl RestoredServer {
+    /// What was done, for people.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let done = &self.restored;
+        if let Some(database) = &done.database {
+            let here = done.repository.as_deref();
+            if done.dry_run {
+                planned(database, out)?;
+            } else {
+                filled(database, out)?;
+            }
+            of_queue_and_paths(database, &done.source_repository, here, out)?;
+        }
+        if let Some(files) = &done.files {
+            of_files(files, out)?;
+        }
+        if let Some(logs) = &done.logs {
+            line("logs", *logs, "", out)?;
+        }
+        if let Some(quarantine) = &done.quarantine {
+            writeln!(out, "  moved     to {quarantine} in the host's directory")?;
+        }
+        if let Some(configuration) = &done.configuration {
+            writeln!(
+                out,
+                "  sysconf   of the source: {} (not put in place)",
+                printable(&configuration.display().to_string())
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// How many rows there are of what people know.
+fn rows(database: &database::Outcome) -> String {
+    let rows = |table: &str| grouped(database.rows.get(table).copied().unwrap_or(0));
+    format!(
+        "{} uploads, {} pfiles, {} tree rows",
+        rows("upload"),
+        rows("pfile"),
+        rows("uploadtree")
+    )
+}
+
+/// What a run would do to the database.
+fn planned(database: &database::Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let what = match (database.resumed, database.created) {
+        (true, _) => "is restored already, by an earlier run",
+        (false, true) => "would be made",
+        (false, false) => "is empty, and would be filled",
+    };
+    let name = printable(&database.database);
+    writeln!(out, "  database  {name} {what}: {}", rows(database))?;
+    if let Some(kept) = &database.kept {
+        writeln!(
+            out,
+            "            the one that is there now would be renamed to {}",
+            printable(kept)
+        )?;
+    }
+    Ok(())
+}
+
+/// What was done to the database.
+fn filled(database: &database::Outcome, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  restored  database {}{}: {}",
+        printable(&database.database),
+        if database.resumed {
+            " (by an earlier run)"
+        } else {
+            ""
+        },
+        rows(database)
+    )?;
+    if let Some(kept) = &database.kept {
+        let kept = printable(kept);
+        writeln!(
+            out,
+            "            the former one is {kept} now; to drop it: dropdb {kept}"
+        )?;
+    }
+    if !database.roles_missing.is_empty() {
+        writeln!(
+            out,
+            "  roles     not there: {}",
+            printable(&database.roles_missing.join(", "))
+        )?;
+    }
+    writeln!(
+        out,
+        "  rights    belong to FOSSology's role alone: give other roles theirs again (GRANT)"
+    )
+}
+
+/// What the restored rows would do, and what they name.
+fn of_queue_and_paths(
+    database: &database::Outcome,
+    source_repository: &str,
+    here: Option<&str>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    jobs(
+        "jobs      the scheduler runs these again when it starts:",
+        &database.open_jobs,
+        out,
+    )?;
+    jobs(
+        "held      pending deletions, which do not run:",
+        &database.held,
+        out,
+    )?;
+    if let Some(journal) = &database.journal {
+        writeln!(
+            out,
+            "            what their rows held: {}",
+            printable(&journal.display().to_string())
+        )?;
+    }
+    let paths = database.paths.logs + database.paths.reports;
+    let source = printable(source_repository);
+    if paths > 0 && database.paths_rewritten {
+        writeln!(
+            out,
+            "  paths     {} rows that named files below {source} name the new place now",
+            grouped(paths)
+        )?;
+    } else if paths > 0 && here.is_some_and(|here| here != source_repository) {
+        writeln!(
+            out,
+            "  paths     {} rows name files below {source}, which is not where the repository is now;\n            \
+             to have them name the new place: the same command with --rewrite-paths --clean",
+            grouped(paths)
+        )?;
+    }
+    Ok(())
+}
+
+fn jobs(what: &str, jobs: &[database::OpenJob], out: &mut dyn Write) -> io::Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "  {what}")?;
+    for job in jobs.iter().take(MOST_JOBS) {
+        let upload = job
+            .upload
+            .map(|upload| format!(", upload {upload}"))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "            {}: {}{upload}",
+            job.jq_pk,
+            printable(&job.agent)
+        )?;
+    }
+    if jobs.len() > MOST_JOBS {
+        writeln!(out, "            and {} more", jobs.len() - MOST_JOBS)?;
+    }
+    Ok(())
+}
+
+fn of_files(files: &Restored, out: &mut dyn Write) -> io::Result<()> {
+    line("copied", files.copied, " out of the store", out)?;
+    for (what, amount, why) in [
+        ("fetched", files.fetched, " from their URLs"),
+        (
+            "taken",
+            files.taken_from_tree,
+            " from elsewhere in the repository: the store's are damaged or not there",
+        ),
+        ("linked", files.linked, " to contents that stand there"),
+        (
+            "kept",
+            files.kept,
+            " that stood in their place and are good",
+        ),
+        ("lost", files.lost, " could not be had"),
+    ] {
+        if amount.files > 0 {
+            line(what, amount, why, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "  {what:<9} {} files, {}{why}",
+        grouped(amount.files),
+        bytes_for_people(amount.bytes)
+    )
+}
