@@ -157,7 +157,12 @@ fn an_output_replaces_regular_files_only() {
     let metadata = fs::symlink_metadata(&link).expect("the link");
     assert!(metadata.file_type().is_symlink());
     assert!(fs::metadata(&target).expect("the target").len() > 2);
-    check(&made_up.repository().join("report.json")).assert_code(2);
+    let inside = made_up.repository().join("report.json");
+    check(&inside).assert_code(2);
+    assert!(
+        !inside.exists(),
+        "the failure was reported into the repository"
+    );
 }
 
 /// The name of a URL upload is taken from the URL, and may hold its token.

@@ -196,15 +196,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[test]
-fn uploads_that_come_and_go_are_no_damage() {
-    let cluster = Cluster::shared();
-    let made_up = MadeUp::small();
-    made_up.go_live(cluster, "in_progress");
+/// Does something while two workers add uploads to a server and delete them again; returns how many
+/// they have added and deleted.
+pub(crate) fn while_it_works(
+    cluster: &Cluster,
+    database: &str,
+    made_up: &MadeUp,
+    act: impl FnOnce(),
+) -> (u64, u64) {
     let stop = AtomicBool::new(false);
     let (added, deleted) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = |seed: u64| {
-        let mut worker = Worker::new(cluster, "in_progress", made_up.repository(), seed);
+        let mut worker = Worker::new(cluster, database, made_up.repository(), seed);
         let mut alive = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             alive.push(worker.add());
@@ -216,27 +219,34 @@ fn uploads_that_come_and_go_are_no_damage() {
             }
         }
     };
-    let mut runs = 0;
     std::thread::scope(|scope| {
         scope.spawn(|| work(1));
         scope.spawn(|| work(2));
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_secs(6) {
-                for more in [&[][..], &["--verify"]] {
-                    assert_undamaged(&made_up, more);
-                    runs += 1;
-                }
-            }
-        }));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
         stop.store(true, Ordering::Relaxed);
         if let Err(panic) = result {
             std::panic::resume_unwind(panic);
         }
     });
-    assert!(
-        runs > 10 && added.load(Ordering::Relaxed) > 20 && deleted.load(Ordering::Relaxed) > 15
-    );
+    (added.into_inner(), deleted.into_inner())
+}
+
+#[test]
+fn uploads_that_come_and_go_are_no_damage() {
+    let cluster = Cluster::shared();
+    let made_up = MadeUp::small();
+    made_up.go_live(cluster, "in_progress");
+    let mut runs = 0;
+    let (added, deleted) = while_it_works(cluster, "in_progress", &made_up, || {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(6) {
+            for more in [&[][..], &["--verify"]] {
+                assert_undamaged(&made_up, more);
+                runs += 1;
+            }
+        }
+    });
+    assert!(runs > 10 && added > 20 && deleted > 15);
     // When the dust has settled there is nothing at all.
     let outcome = Fogold::check_configured(&made_up.sysconfdir())
         .arg("--verify")

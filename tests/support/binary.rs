@@ -187,6 +187,11 @@ impl Running {
         kill_process(pid.expect("a process"), signal).expect("a signal to a child");
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has not ended yet.
     pub(crate) fn is_at_work(&mut self) -> bool {
         self.child

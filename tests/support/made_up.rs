@@ -41,6 +41,19 @@ impl MadeUp {
         })
     }
 
+    /// A small one on two hosts.
+    pub(crate) fn on_two_hosts() -> MadeUp {
+        let host = |name: &str, line: &str| (name.to_owned(), line.to_owned());
+        MadeUp::healthy(ServerSpec {
+            files: 400,
+            bytes: 900_000,
+            per_upload: 10,
+            depth: 2,
+            hosts: vec![host("north", "* 00 7f"), host("south", "* 80 ff")],
+            ..ServerSpec::default()
+        })
+    }
+
     /// One with so many findings to come.
     pub(crate) fn damaged(spec: ServerSpec, count: usize) -> MadeUp {
         let seed = spec.seed;
@@ -103,6 +116,13 @@ impl MadeUp {
             .filter(|each| (verify || !each.needs_verify) && (sha256 || !each.needs_sha256))
             .map(expectation)
             .collect()
+    }
+
+    /// Where the file of a type stands whose name ends so.
+    pub(crate) fn place(&self, ty: &str, name: &str) -> PathBuf {
+        let files = self.files(ty);
+        let path = files.iter().find(|path| path.ends_with(name));
+        self.repository().join(path.expect("a file of that name"))
     }
 
     /// The paths of all files in gold or files, relative to the repository, in order.
