@@ -108,10 +108,7 @@ pub(super) fn run(
     let output = arguments.output.output(global)?;
     let result = attempt(global, arguments, progress, interrupt, &output, clock);
     interrupt.forget_last_word();
-    if let Err(failure) = &result {
-        let report = Report::of_failure("check", clock, failure.status, &failure.to_string());
-        output.write_failure(&report, progress);
-    }
+    output.tell_failure("check", clock, &result, progress);
     result
 }
 

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::{Color, Global, exit};
 use crate::check::Spool;
 use crate::monitor::Monitor;
-use crate::report::{self, Format, Report, Style};
+use crate::report::{self, Clock, Format, Report, Style};
 
 /// The options of every command that reports findings.
 #[derive(clap::Args, Debug)]
@@ -87,6 +87,20 @@ impl Output {
             return Ok(());
         }
         self.print(report, findings)
+    }
+
+    /// Tells programs of a command that failed; see [`Output::write_failure`].
+    pub(super) fn tell_failure(
+        &self,
+        command: &'static str,
+        clock: Clock,
+        result: &Result<u8, Failure>,
+        progress: &Progress,
+    ) {
+        if let Err(failure) = result {
+            let report = Report::of_failure(command, clock, failure.status, &failure.to_string());
+            self.write_failure(&report, progress);
+        }
     }
 
     /// Tells programs that nothing was done: an old report would go on saying that all is well.

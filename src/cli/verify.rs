@@ -47,10 +47,7 @@ pub(super) fn run(
     let output = arguments.output.output(global)?;
     let result = attempt(global, arguments, progress, interrupt, &output, clock);
     interrupt.forget_last_word();
-    if let Err(failure) = &result {
-        let report = Report::of_failure("verify", clock, failure.status, &failure.to_string());
-        output.write_failure(&report, progress);
-    }
+    output.tell_failure("verify", clock, &result, progress);
     result
 }
 

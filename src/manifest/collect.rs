@@ -237,27 +237,6 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Lets a prover show contents to a keeper.
-struct Shown<'a>(&'a mut dyn ShardKeeper);
-
-impl Witness for Shown<'_> {
-    fn whole(&mut self, name: &RepositoryName, proof: &Proof, bytes: &[u8]) {
-        self.0.whole(name, proof, bytes);
-    }
-
-    fn begin(&mut self, name: &RepositoryName, file: &OwnedFd) -> Option<OwnedFd> {
-        self.0.begin(name, file)
-    }
-
-    fn piece(&mut self, bytes: &[u8]) {
-        self.0.piece(bytes);
-    }
-
-    fn end(&mut self, name: &RepositoryName, proof: &Proof) {
-        self.0.end(name, proof);
-    }
-}
-
 fn entries_of(lines: &Scatter, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
     let bytes = lines.read(shard.0)?;
     bytes
@@ -411,7 +390,7 @@ impl ShardCollector<'_> {
             number,
             name,
             meta.size,
-            &mut Shown(&mut **keeper),
+            &mut **keeper,
             monitor,
         );
     }
@@ -568,7 +547,7 @@ impl ContentReader for ShardCollector<'_> {
 
     fn finish(&mut self, monitor: &dyn Monitor) -> Vec<(usize, io::Result<Proof>)> {
         match &mut self.keeper {
-            Some(keeper) => self.prover.finish(&mut Shown(&mut **keeper), monitor),
+            Some(keeper) => self.prover.finish(&mut **keeper, monitor),
             None => Vec::new(),
         }
     }

@@ -196,14 +196,7 @@ fn copy(
     let staging = make_directory(tree, &own_directory(to).0.join(b"staging"))?;
     let half = CString::new(format!("{}-{}", std::process::id(), new.to_string_lossy()))
         .map_err(io::Error::other)?;
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut out = File::from(rustix::fs::openat(
-        &staging,
-        &*half,
-        flags,
-        Mode::from_raw_mode(0o600),
-    )?);
+    let mut out = create(&staging, &half)?;
     let result = (|| {
         io::copy(&mut file, &mut out)?;
         give(tree, &out, target, FILE_MODE)?;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Collector, ShardKeeper, Shown, entries_of};
+use super::{Collector, ShardKeeper, entries_of};
 use crate::catalog::{Catalog, ShardPfiles};
 use crate::check::{CompanionError, Finding};
 use crate::manifest::entry::{Entry, Place};
@@ -141,12 +141,7 @@ impl LateShard<'_> {
             name: *name,
             size: name.size,
         };
-        tree.prove_before(
-            &[claim],
-            &mut self.prover,
-            &mut Shown(&mut **keeper),
-            monitor,
-        );
+        tree.prove_before(&[claim], &mut self.prover, &mut **keeper, monitor);
         if let Some(failure) = keeper.failure() {
             return Err(failure);
         }
