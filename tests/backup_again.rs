@@ -175,6 +175,42 @@ fn what_the_pool_lacks_is_copied_and_nothing_else() {
     store.assert_verified();
 }
 
+/// What comes and goes in the pool is seen by its directories alone; a file that was cut in its place
+/// is found by verify, and healed then.
+#[test]
+fn a_pool_that_was_left_alone_is_not_looked_at_file_by_file() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::nowhere();
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    std::thread::sleep(Duration::from_millis(3_100));
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    assert_eq!(new_files(&store), 0);
+    let place = |number| {
+        let name = a_gold(&made_up, number).parse().expect("a name");
+        store.open().layout().pool_path(&name)
+    };
+    let [cut, gone] = [place(0), place(1)];
+    assert_ne!(cut.parent(), gone.parent());
+    let good = fs::read(&cut).expect("contents");
+    let file = File::options().write(true).open(&cut).expect("a file");
+    file.set_len(1).expect("a length");
+    fs::remove_file(&gone).expect("it is there");
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    assert_eq!(new_files(&store), 1);
+    assert!(gone.exists());
+    let slice = store
+        .fogold("verify")
+        .args(["--slice", "1/256", "--format", "ndjson"]);
+    let found = slice.run();
+    found.assert_code(1);
+    assert_eq!(found.findings()[0]["kind"], "wrong-size");
+    a_second_later();
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    assert_eq!(new_files(&store), 1);
+    assert!(fs::read(&cut).expect("contents") == good);
+    store.assert_verified();
+}
+
 #[test]
 fn a_damaged_file_of_the_pool_is_healed_once_it_was_found() {
     let made_up = MadeUp::small();

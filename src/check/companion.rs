@@ -25,7 +25,8 @@ pub trait Companion: Sync {
 
 /// A companion's work on one shard. It is given the files to read as they are listed.
 pub trait ShardCompanion: ContentReader {
-    /// The shard was listed, and everything was read: its files in their place, by name and type.
+    /// The shard was listed, and everything was read: its files in their place, in order of name
+    /// and type.
     fn finish(self: Box<Self>, listed: &[Listed]) -> Result<(), CompanionError>;
 }
 

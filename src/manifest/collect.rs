@@ -34,6 +34,9 @@ use crate::repository::{
 };
 use crate::sysconf::RepositoryType;
 
+/// About as long is the line of an entry.
+const LINE: usize = 220;
+
 /// Keeps the contents of a set's files. Shared by all threads.
 pub trait Keeper: Sync {
     /// The keeper of one shard's files.
@@ -47,6 +50,9 @@ pub trait ShardKeeper: Witness {
 
     /// Why the keeper can keep nothing more, such as a full disk.
     fn failure(&mut self) -> Option<CompanionError>;
+
+    /// Every file of the shard that stands in its place has been asked for.
+    fn finish(&mut self);
 }
 
 /// Whether fetching a URL now gives a name's contents.
@@ -558,10 +564,11 @@ impl ShardCompanion for ShardCollector<'_> {
         if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
             return Err(failure);
         }
-        for file in listed.iter().filter(|file| file.good) {
-            if let Some(at) = self.pfiles.position(&file.name) {
-                let found = &mut self.states[at].found;
-                *found = found.and(Types::of(file.ty));
+        let mut good = listed.iter().filter(|file| file.good).peekable();
+        for (pfile, state) in self.pfiles.pfiles().iter().zip(&mut self.states) {
+            while good.next_if(|file| file.name < pfile.name).is_some() {}
+            while let Some(file) = good.next_if(|file| file.name == pfile.name) {
+                state.found = state.found.and(Types::of(file.ty));
             }
         }
         let mut amounts = Amounts::default();
@@ -579,11 +586,14 @@ impl ShardCompanion for ShardCollector<'_> {
                 Err(at) => entries.insert(at, license),
             }
         }
-        if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
-            return Err(failure);
+        if let Some(keeper) = &mut self.keeper {
+            if let Some(failure) = keeper.failure() {
+                return Err(failure);
+            }
+            keeper.finish();
         }
         let mut footer = Footer::default();
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(entries.len() * LINE);
         for entry in &entries {
             footer.count(entry);
             jsonl::put_line(&mut lines, entry);

@@ -5,6 +5,7 @@
 //! parser here is strict: what it accepts can be written again from its parts, byte for byte but
 //! for the letter case of the digests.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,7 +37,7 @@ impl fmt::Display for Shard {
 }
 
 /// The name of a repository file, and with it the identity of a pfile. Ordered by sha1, md5, size.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RepositoryName {
     /// SHA-1 of the contents.
     pub sha1: [u8; 20],
@@ -44,6 +45,24 @@ pub struct RepositoryName {
     pub md5: [u8; 16],
     /// Length of the contents in bytes. At most `i64::MAX`, as `pfile_size` is an `int8`.
     pub size: u64,
+}
+
+impl Ord for RepositoryName {
+    fn cmp(&self, other: &RepositoryName) -> Ordering {
+        // Almost always the first bytes tell, and names are compared more often than all else.
+        let first =
+            |name: &RepositoryName| name.sha1.first_chunk().copied().map(u64::from_be_bytes);
+        let rest = |name: &RepositoryName| (name.sha1, name.md5, name.size);
+        first(self)
+            .cmp(&first(other))
+            .then_with(|| rest(self).cmp(&rest(other)))
+    }
+}
+
+impl PartialOrd for RepositoryName {
+    fn partial_cmp(&self, other: &RepositoryName) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl RepositoryName {

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{Advice, Mode, OFlags};
 
 use super::durable::failed;
-use super::layout::SetId;
+use super::layout::{MANIFEST_FILE, SetId};
 use super::record::{FileRecord, damaged};
 use super::{SetRecord, Store, StoreError};
 use crate::monitor::Monitor;
@@ -33,8 +33,8 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads a file; `None` when the monitor asked to stop.
     ///
-    /// What was read is not kept in the page cache: a store is read once, and whoever works on the
-    /// same machine needs the room.
+    /// What was read is not kept in the page cache, for whoever works on the same machine needs the
+    /// room; but a manifest is, which is about to be read again.
     pub(super) fn read(
         &mut self,
         path: &Path,
@@ -56,8 +56,10 @@ impl Reader {
             bytes += count as u64;
             monitor.advance(0, count as u64);
         }
-        // Advice that is not taken changes nothing.
-        let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        if !path.ends_with(MANIFEST_FILE) {
+            // Advice that is not taken changes nothing.
+            let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        }
         Ok(Some(Contents {
             bytes,
             blake3: *digest.finalize().as_bytes(),

@@ -7,7 +7,8 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use super::StoreError;
 
@@ -74,6 +75,39 @@ pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), StoreError> {
         .and_then(|()| file.sync_all())
         .map_err(|source| failed("write", half, source))?;
     rename(half, path)
+}
+
+/// A file that goes to the disk while other work goes on.
+pub(super) struct Syncing {
+    path: PathBuf,
+    thread: io::Result<JoinHandle<io::Result<()>>>,
+}
+
+impl Syncing {
+    /// Begins to put a file on disk.
+    pub(super) fn begin(path: &Path) -> Syncing {
+        let own = path.to_owned();
+        Syncing {
+            path: path.to_owned(),
+            thread: thread::Builder::new()
+                .name("sync".to_owned())
+                .spawn(move || sync_file(&own)),
+        }
+    }
+
+    /// Waits until it is there.
+    pub(super) fn finish(self) -> Result<(), StoreError> {
+        let synced = match self.thread.map(JoinHandle::join) {
+            Ok(Ok(synced)) => synced,
+            // There was no thread to do it.
+            Ok(Err(_)) | Err(_) => sync_file(&self.path),
+        };
+        synced.map_err(|source| failed("sync", &self.path, source))
+    }
+}
+
+fn sync_file(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// Renames within a directory, or between directories, and puts the rename on disk.

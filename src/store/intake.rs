@@ -1,7 +1,8 @@
 //! The pool's intake: takes in the contents of a set's files, each once.
 //!
 //! What the pool has under a name is believed when the newest set of a kind vouches for it with
-//! its BLAKE3; it is then not read again, only its length is looked at. What no set vouches for,
+//! its BLAKE3; it is then not read again, only its length is looked at, and not even that while its
+//! directory is as that set left it (`marks`). What no set vouches for,
 //! such as the work of a backup that was killed, is read and proven before it is used. That is
 //! why a small file can be written under its final name at once: a cut one is found out. Nothing
 //! is put on disk file by file; whoever makes a set does that once, before the set gets its name.
@@ -12,22 +13,39 @@ use std::io::{self, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use jiff::Timestamp;
+
 use super::durable::HALF;
+use super::marks::{Mark, Marks, keeps_times};
 use super::throttle::Throttle;
-use super::{Store, StoreError};
+use super::{ManifestReader, Store, StoreError};
 use crate::catalog::Amount;
 use crate::check::CompanionError;
 use crate::manifest::{ByShard, Entry, Keeper, Place, ShardKeeper};
 use crate::monitor::Monitor;
 use crate::repository::{Proof, Prover, RepositoryName, Shard, Witness};
 
-/// A manifest that vouches for what the pool has.
-pub type Voucher = ByShard<BufReader<zstd::Decoder<'static, BufReader<File>>>>;
+/// A set that vouches for what the pool has.
+pub struct Voucher {
+    manifest: ByShard<BufReader<zstd::Decoder<'static, BufReader<File>>>>,
+    /// The pool's directories as the set left them, where that is known.
+    marks: Option<Marks>,
+}
+
+impl Voucher {
+    /// A set's manifest, and the marks that were kept with it.
+    pub(super) fn new(manifest: ManifestReader, marks: Option<Marks>) -> Voucher {
+        Voucher {
+            manifest: ByShard::new(manifest),
+            marks,
+        }
+    }
+}
 
 /// The pool of a store, which a set in the making fills.
 pub struct Pool<'a> {
@@ -36,6 +54,9 @@ pub struct Pool<'a> {
     damaged: BTreeSet<RepositoryName>,
     throttle: Throttle,
     monitor: &'a dyn Monitor,
+    started: Timestamp,
+    keeps_times: bool,
+    marks: Mutex<Marks>,
     new: Mutex<Amount>,
     healed: Mutex<BTreeSet<RepositoryName>>,
     failure: Mutex<Option<StoreError>>,
@@ -52,12 +73,17 @@ impl<'a> Pool<'a> {
         throttle: Throttle,
         monitor: &'a dyn Monitor,
     ) -> Pool<'a> {
+        let root = store.layout().pool();
+        let keeps_times = File::open(&root).is_ok_and(|root| keeps_times(&root));
         Pool {
-            root: store.layout().pool(),
+            root,
             vouchers,
             damaged,
             throttle,
             monitor,
+            started: Timestamp::now(),
+            keeps_times,
+            marks: Mutex::default(),
             new: Mutex::default(),
             healed: Mutex::default(),
             failure: Mutex::default(),
@@ -69,6 +95,11 @@ impl<'a> Pool<'a> {
     /// What was taken in.
     pub fn new_contents(&self) -> Amount {
         *self.new.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The marks of the directories in which every file of the set was there before.
+    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anything in the pool that the set counts on may not be on disk yet: what was taken in
@@ -107,9 +138,9 @@ impl Keeper for Pool<'_> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Stopped.into());
         }
-        let mut vouched: Vec<(RepositoryName, [u8; 32])> = Vec::new();
-        for voucher in &self.vouchers {
-            for entry in voucher.take(shard).map_err(StoreError::from)? {
+        let mut vouched: Vec<Vouched> = Vec::new();
+        for (voucher, set) in self.vouchers.iter().zip(0..) {
+            for entry in voucher.manifest.take(shard).map_err(StoreError::from)? {
                 let Entry {
                     name,
                     blake3,
@@ -117,7 +148,7 @@ impl Keeper for Pool<'_> {
                     ..
                 } = entry;
                 if let (Place::Pool, Some(blake3)) = (place, blake3) {
-                    vouched.push((name, blake3));
+                    vouched.push(Vouched { name, set, blake3 });
                 }
             }
         }
@@ -131,6 +162,7 @@ impl Keeper for Pool<'_> {
             shard,
             directory,
             vouched,
+            leaves: [Leaf::default(); 256],
             held: HashMap::new(),
             stream: None,
         }))
@@ -154,11 +186,30 @@ struct ShardPool<'a> {
     pool: &'a Pool<'a>,
     shard: Shard,
     directory: OwnedFd,
-    /// What sets say of the pool.
-    vouched: Vec<(RepositoryName, [u8; 32])>,
+    /// What sets say of the pool, in order.
+    vouched: Vec<Vouched>,
+    leaves: [Leaf; 256],
     /// What was proven here.
     held: HashMap<RepositoryName, [u8; 32]>,
     stream: Option<Stream>,
+}
+
+/// What a set says of a name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Vouched {
+    name: RepositoryName,
+    /// The number of the voucher.
+    set: u8,
+    blake3: [u8; 32],
+}
+
+/// A directory of the pool.
+#[derive(Clone, Copy, Default)]
+struct Leaf {
+    /// As it was before any of its files was looked at; `None` until then.
+    mark: Option<Mark>,
+    /// Something that was asked for was not in it.
+    lacks: bool,
 }
 
 /// A large file on its way into the pool.
@@ -246,6 +297,47 @@ impl ShardPool<'_> {
         }
     }
 
+    /// The mark of a name's directory.
+    fn mark(&mut self, leaf: u8) -> Mark {
+        if !self.pool.keeps_times {
+            return Mark::NONE;
+        }
+        let (directory, started) = (&self.directory, self.pool.started);
+        *self.leaves[usize::from(leaf)]
+            .mark
+            .get_or_insert_with(|| Mark::of(directory, leaf, started))
+    }
+
+    /// What stands under a name, if it can be believed or proven.
+    fn find(&mut self, name: &RepositoryName) -> Option<[u8; 32]> {
+        let mark = self.mark(name.sha1[1]);
+        if self.pool.damaged.contains(name) {
+            return None;
+        }
+        let from = self.vouched.partition_point(|known| known.name < *name);
+        let vouched = self.vouched[from..].iter();
+        for known in vouched.take_while(|known| known.name == *name) {
+            let marks = &self.pool.vouchers[usize::from(known.set)].marks;
+            let as_it_was = |marks: &Marks| marks.of(self.shard, name.sha1[1]) == mark;
+            if mark.is_known() && marks.as_ref().is_some_and(as_it_was) {
+                return Some(known.blake3);
+            }
+        }
+        let path = path_of(name);
+        let stat = rustix::fs::statat(&self.directory, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+        if !is_file || stat.st_size as u64 != name.size {
+            return None;
+        }
+        if let Some(known) = self.vouched.get(from).filter(|known| known.name == *name) {
+            return Some(known.blake3);
+        }
+        let blake3 = self.prove(&path, name)?;
+        self.pool.unvouched.store(true, Ordering::Relaxed);
+        self.held.insert(*name, blake3);
+        Some(blake3)
+    }
+
     /// Reads what stands under a name that no set vouches for.
     fn prove(&self, path: &str, name: &RepositoryName) -> Option<[u8; 32]> {
         let mut digest = Digest::default();
@@ -272,27 +364,21 @@ impl ShardKeeper for ShardPool<'_> {
         if let Some(blake3) = self.held.get(name) {
             return Some(*blake3);
         }
-        if self.pool.damaged.contains(name) {
-            return None;
-        }
-        let path = path_of(name);
-        let stat = rustix::fs::statat(&self.directory, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-        if !is_file || stat.st_size as u64 != name.size {
-            return None;
-        }
-        let at = self.vouched.binary_search_by(|(known, _)| known.cmp(name));
-        if let Ok(at) = at {
-            return Some(self.vouched[at].1);
-        }
-        let blake3 = self.prove(&path, name)?;
-        self.pool.unvouched.store(true, Ordering::Relaxed);
-        self.held.insert(*name, blake3);
-        Some(blake3)
+        let blake3 = self.find(name);
+        self.leaves[usize::from(name.sha1[1])].lacks |= blake3.is_none();
+        blake3
     }
 
     fn failure(&mut self) -> Option<CompanionError> {
         self.has_failed().then(|| StoreError::Stopped.into())
+    }
+
+    fn finish(&mut self) {
+        let marks = self.leaves.map(|leaf| match leaf.mark {
+            Some(mark) if !leaf.lacks => mark,
+            _ => Mark::NONE,
+        });
+        self.pool.marks().set(self.shard, &marks);
     }
 }
 

@@ -19,6 +19,7 @@ pub mod held;
 pub mod intake;
 pub mod layout;
 pub mod lock;
+mod marks;
 mod named;
 mod notes;
 mod pool;

@@ -90,7 +90,7 @@ pub(super) fn record(findings: &Spool, directory: &Path) -> Result<FindingsRecor
             all.write_all(lines)
                 .map_err(|source| failed("write", &path, source))
         })?;
-        record.file = Some(all.finish(FINDINGS_FILE));
+        record.file = Some(all.record(FINDINGS_FILE));
     }
     Ok(record)
 }

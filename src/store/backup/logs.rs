@@ -49,7 +49,7 @@ pub(super) fn pack(
     }
     let packed = packing.packed;
     let out = packing.archive.into_inner().map_err(cannot_write)?;
-    let file = out.finish().map_err(cannot_write)?.finish(LOGS_FILE);
+    let file = out.finish().map_err(cannot_write)?.record(LOGS_FILE);
     Ok(LogsRecord { file, packed })
 }
 

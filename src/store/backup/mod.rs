@@ -20,10 +20,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use dump::Dump;
 pub use error::BackupError;
 
 use super::digest;
-use super::durable::failed;
+use super::durable::{Syncing, failed};
 use super::held::Held;
 use super::intake::{Pool, Voucher};
 use super::layout::{CATALOG_FILE, MANIFEST_FILE, SetId};
@@ -38,9 +39,7 @@ use crate::catalog::dump::{DumpOptions, Input};
 use crate::catalog::{Amount, Catalog, Hosts, LiveRows};
 use crate::check::{self, Aids, Backups, Outcome, Spool};
 use crate::manifest::jsonl::Header;
-use crate::manifest::{
-    Amounts, ByShard, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold,
-};
+use crate::manifest::{Amounts, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase};
 use crate::repository::Tree;
 use crate::sysconf::programs::server_version;
@@ -271,8 +270,12 @@ impl Making<'_> {
     fn make(&self, live: Option<&dyn LiveRows>) -> Result<Made, BackupError> {
         let request = self.request;
         let mut record = SetRecord::of(self.id, request.url_gold);
-        (record.dump, record.globals) = self.take_dump()?;
-        let catalog = self.read_catalog(&record.dump.file)?;
+        let (dump, globals) = self.take_dump()?;
+        record.globals = globals;
+        let (catalog, file) = self.read_catalog(dump)?;
+        // A dump is large; it is on disk by the time that the tree has been looked at.
+        let syncing = Syncing::begin(&file.path(&self.directory));
+        record.dump = self.dump_record(file)?;
         let summary = catalog.summary();
         record.source = self.source(summary);
         record.rows = RowCounts {
@@ -310,7 +313,13 @@ impl Making<'_> {
             return Err(StoreError::Stopped.into());
         }
         record.complete = outcome.complete;
+        syncing.finish()?;
         self.finish(&mut record, pool.needs_sync())?;
+        if let Err(error) = self.store.keep_marks(self.id, &pool.marks()) {
+            self.monitor.warn(&format!(
+                "{error}; the next backup looks at each file in the pool"
+            ));
+        }
         let healed = pool.healed();
         if !healed.is_empty() {
             self.store
@@ -328,7 +337,7 @@ impl Making<'_> {
 
     /// Reads the catalog out of the set's own dump, and keeps it until the set is finished: it says
     /// which of the pool's files a set in the making counts on.
-    fn read_catalog(&self, dump: &FileRecord) -> Result<Catalog, BackupError> {
+    fn read_catalog(&self, dump: Dump) -> Result<(Catalog, FileRecord), BackupError> {
         let options = DumpOptions {
             database: self.request.database.clone(),
             bindir: self.request.programs.directory().map(Path::to_owned),
@@ -338,16 +347,30 @@ impl Making<'_> {
         // Under its name it is whole: prune deletes nothing where it finds one that is cut.
         let half = path.with_extension("part");
         let file = super::durable::create_read_write(&half)?;
+        let input = match &dump {
+            Dump::There(file) => Input::open(&file.path(&self.directory))?,
+            Dump::Coming(coming) => coming.input(),
+        };
         let catalog = crate::catalog::dump::read_catalog(
-            Input::open(&dump.path(&self.directory))?,
+            input,
             &options,
             self.request.scratch,
             Some((file, &half)),
             self.request.threads,
             self.monitor,
-        )?;
+        );
+        if let Dump::Coming(coming) = &dump
+            && let Some(error) = coming.failure()
+        {
+            return Err(error);
+        }
+        let catalog = catalog?;
+        let file = match dump {
+            Dump::There(file) => file,
+            Dump::Coming(coming) => coming.finish(self.monitor)?,
+        };
         rename(&half, &path)?;
-        Ok(catalog)
+        Ok((catalog, file))
     }
 
     /// What sets vouch for in the pool: the newest of each kind. And how many bytes the larger of
@@ -364,7 +387,7 @@ impl Making<'_> {
         for id in newest {
             match self.voucher(id) {
                 Ok((reader, bytes)) => {
-                    vouchers.push(ByShard::new(reader));
+                    vouchers.push(Voucher::new(reader, self.store.marks(id)));
                     held = bytes.max(held);
                 }
                 Err(StoreError::Stopped) => return Err(StoreError::Stopped.into()),
@@ -447,7 +470,7 @@ impl Making<'_> {
         let (out, footer) = collected
             .write_jsonl(out, &header)
             .map_err(check::CheckError::Companion)?;
-        let file = out.finish().map_err(failed)?.finish(MANIFEST_FILE);
+        let file = out.finish().map_err(failed)?.record(MANIFEST_FILE);
         Ok(ManifestRecord {
             file,
             entries: footer.entries,
@@ -559,7 +582,8 @@ impl Digesting {
         }
     }
 
-    fn finish(self, name: &str) -> FileRecord {
+    /// What was written so far.
+    fn record(&self, name: &str) -> FileRecord {
         FileRecord {
             file: name.to_owned(),
             bytes: self.bytes,

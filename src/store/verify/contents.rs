@@ -91,7 +91,7 @@ impl Contents<'_> {
                 }
                 continue;
             };
-            if matches!(kind, Kind::Corrupt | Kind::Unreadable) {
+            if matches!(kind, Kind::Corrupt | Kind::Unreadable | Kind::WrongSize) {
                 share.seen.damaged.push(named.name);
             }
             for set in named.sets() {
