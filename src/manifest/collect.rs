@@ -10,9 +10,8 @@
 mod late;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +29,7 @@ use crate::catalog::{Amount, Catalog, CatalogError, ShardPfiles};
 use crate::check::{Companion, CompanionError, Kind, Listed, Outcome, Severity, ShardCompanion};
 use crate::monitor::Monitor;
 use crate::repository::{
-    ContentReader, InPlace, Proof, Prover, RepositoryName, Shard, Tree, TreePath, Witness,
+    At, ContentReader, InPlace, Proof, Prover, RepositoryName, Shard, Tree, TreePath, Witness,
 };
 use crate::sysconf::RepositoryType;
 
@@ -353,26 +352,20 @@ struct ShardCollector<'a> {
 
 impl ShardCollector<'_> {
     /// Looks at a gold file that has a URL; says whether it is left out of the set.
-    fn is_fetched(
-        &mut self,
-        at: usize,
-        name: &RepositoryName,
-        directory: &OwnedFd,
-        path: &CStr,
-    ) -> bool {
+    fn is_fetched(&mut self, pfile: usize, name: &RepositoryName, at: &At<'_>) -> bool {
         let Some(urls) = self.collector.selection.urls(name) else {
             return false;
         };
-        let is_tar = *self.states[at]
+        let is_tar = *self.states[pfile]
             .is_tar
-            .get_or_insert_with(|| head_is_tar(directory, path).unwrap_or(true));
+            .get_or_insert_with(|| head_is_tar(at).unwrap_or(true));
         let mut usable = urls.usable(is_tar);
         let is_fetched = match (self.collector.selection.url_gold, self.collector.prove_url) {
             (UrlGold::Keep, _) | (UrlGold::Verified, None) => false,
             (UrlGold::Skip, _) => usable.next().is_some(),
             (UrlGold::Verified, Some(prove)) => usable.any(|url| prove(url, name)),
         };
-        self.states[at].is_fetched = is_fetched;
+        self.states[pfile].is_fetched = is_fetched;
         is_fetched
     }
 
@@ -380,8 +373,7 @@ impl ShardCollector<'_> {
     fn show(
         &mut self,
         held: Option<[u8; 32]>,
-        directory: &OwnedFd,
-        path: &CStr,
+        at: &At<'_>,
         number: usize,
         file: &InPlace,
         monitor: &dyn Monitor,
@@ -391,8 +383,8 @@ impl ShardCollector<'_> {
         };
         let InPlace { name, meta, .. } = file;
         self.prover.read(
-            directory,
-            path,
+            at.directory,
+            at.path,
             number,
             name,
             meta.size,
@@ -498,10 +490,10 @@ impl ShardCollector<'_> {
 }
 
 /// Whether a file begins as a tar does.
-fn head_is_tar(directory: &OwnedFd, path: &CStr) -> io::Result<bool> {
+fn head_is_tar(at: &At<'_>) -> io::Result<bool> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, path, flags, Mode::empty())?;
+    let file = rustix::fs::openat(at.directory, at.path, flags, Mode::empty())?;
     let mut head = [0; archive::HEAD];
     let mut length = 0;
     while length < head.len() {
@@ -516,8 +508,7 @@ fn head_is_tar(directory: &OwnedFd, path: &CStr) -> io::Result<bool> {
 impl ContentReader for ShardCollector<'_> {
     fn read(
         &mut self,
-        directory: &OwnedFd,
-        path: &CStr,
+        at: At<'_>,
         number: usize,
         file: &InPlace,
         ty: RepositoryType,
@@ -528,27 +519,27 @@ impl ContentReader for ShardCollector<'_> {
             if self.collector.selection.kind == SetKind::Full {
                 self.license.push(name);
                 let held = self.held(&name);
-                self.show(held, directory, path, number, file, monitor);
+                self.show(held, &at, number, file, monitor);
             }
             return;
         }
-        let Some(at) = self.pfiles.position(&name) else {
+        let Some(pfile) = self.pfiles.position(&name) else {
             return;
         };
-        let wanted = self.collector.selection.wants(&self.pfiles.pfiles()[at]);
-        if wanted.is_none() || self.states[at].is_fetched {
+        let wanted = self.collector.selection.wants(&self.pfiles.pfiles()[pfile]);
+        if wanted.is_none() || self.states[pfile].is_fetched {
             return;
         }
         let is_gold = wanted.is_some_and(|types| types.has(Types::GOLD));
-        if is_gold && self.is_fetched(at, &name, directory, path) {
+        if is_gold && self.is_fetched(pfile, &name, &at) {
             return;
         }
-        if self.states[at].held.is_none() {
-            self.states[at].held = self.held(&name);
+        if self.states[pfile].held.is_none() {
+            self.states[pfile].held = self.held(&name);
         }
-        let held = self.states[at].held;
-        self.states[at].shown |= held.is_none();
-        self.show(held, directory, path, number, file, monitor);
+        let held = self.states[pfile].held;
+        self.states[pfile].shown |= held.is_none();
+        self.show(held, &at, number, file, monitor);
     }
 
     fn finish(&mut self, monitor: &dyn Monitor) -> Vec<(usize, io::Result<Proof>)> {

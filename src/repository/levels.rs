@@ -10,7 +10,7 @@ use super::meta::Meta;
 use super::name::Parsed;
 use super::outside::{Spot, foreign_directory, odd};
 use super::path::TreePath;
-use super::reading::Reading;
+use super::reading::{At, Reading};
 use super::tree::Tree;
 use crate::monitor::Monitor;
 
@@ -161,7 +161,16 @@ impl Lister<'_> {
         listing: &mut Listing,
         reading: &mut Option<Reading<'_>>,
     ) -> io::Result<()> {
-        let meta = match directory::meta_at(handle, name) {
+        let is_name = matches!(Parsed::of(name.to_bytes()), Parsed::Name { .. });
+        let open = match reading {
+            Some(reading) if is_name => reading.open(handle, name, self.place.ty),
+            _ => None,
+        };
+        let meta = match &open {
+            Some(open) => directory::meta_of(open),
+            None => directory::meta_at(handle, name),
+        };
+        let meta = match meta {
             Ok(meta) => meta,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -169,7 +178,12 @@ impl Lister<'_> {
         let number = listing.files.len();
         self.file(name.to_bytes(), meta, chain, below_fault, listing);
         if let (Some(reading), Some(file)) = (reading, listing.files.get(number)) {
-            reading.file(handle, name, number, file, self.place.ty, self.monitor);
+            let at = At {
+                directory: handle,
+                path: name,
+                open,
+            };
+            reading.file(at, number, file, self.place.ty, self.monitor);
         }
         Ok(())
     }

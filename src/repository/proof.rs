@@ -1,11 +1,11 @@
 //! Reading a file and proving its name: sha1, md5 and size in one pass over the bytes.
 //!
-//! Small files are read into one buffer, several at a time, and their md5 is computed side by side
-//! in the lanes of the processor; large files are streamed. Files are read, never mapped: a mapped
-//! file that shrinks or meets a bad sector would kill the program. The many-lane md5 is young code,
-//! so each mismatch it reports is computed again by the plain one before it is believed.
+//! Small files are read into one buffer, several at a time, and their digests are computed side by
+//! side: md5 in the lanes of the processor, sha1 two at a time. Large files are streamed. Files are
+//! read, never mapped: a mapped file that shrinks or meets a bad sector would kill the program. What
+//! computes several digests at once is young code, so each mismatch it reports is computed again by
+//! the plain one before it is believed.
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,8 @@ use sha2::Sha256;
 use super::listing::InPlace;
 use super::name::RepositoryName;
 use super::path::TreePath;
-use super::reading::ContentReader;
+use super::reading::{At, ContentReader};
+use super::sha1_lanes::digest_all;
 use crate::monitor::Monitor;
 use crate::sysconf::RepositoryType;
 
@@ -111,6 +112,7 @@ pub struct Prover {
     with_sha256: bool,
     drops_cache: bool,
     lanes: Md5Many,
+    sha1s: Vec<[u8; 20]>,
     bytes: Vec<u8>,
     batch: Vec<Waiting>,
     piece: Vec<u8>,
@@ -124,8 +126,6 @@ struct Waiting {
     /// Where in the buffer its contents begin.
     start: usize,
     length: usize,
-    /// Whether the sha1 is the name's: computed while the bytes are fresh in the cache.
-    sha1: bool,
     sha256: Option<[u8; 32]>,
 }
 
@@ -139,6 +139,7 @@ impl Prover {
             with_sha256,
             drops_cache: false,
             lanes: Md5Many::new(),
+            sha1s: Vec::new(),
             bytes: Vec::new(),
             batch: Vec::new(),
             piece: Vec::new(),
@@ -195,7 +196,21 @@ impl Prover {
         witness: &mut dyn Witness,
         monitor: &dyn Monitor,
     ) {
-        let result = open(directory, path).and_then(|file| {
+        let file = open(directory, path);
+        self.read_open(file, number, name, size, witness, monitor);
+    }
+
+    /// As [`Prover::read`], for a file that is open or could not be opened.
+    fn read_open(
+        &mut self,
+        file: io::Result<OwnedFd>,
+        number: usize,
+        name: &RepositoryName,
+        size: u64,
+        witness: &mut dyn Witness,
+        monitor: &dyn Monitor,
+    ) {
+        let result = file.and_then(|file| {
             if size <= SMALL {
                 self.take_small(number, name, size, &file)?;
             } else if let Some(proof) = self.stream(name, &file, witness, monitor)? {
@@ -260,7 +275,6 @@ impl Prover {
             name: *name,
             start,
             length,
-            sha1: Sha1::digest(bytes)[..] == name.sha1,
             sha256: self.with_sha256.then(|| Sha256::digest(bytes).into()),
         });
         Ok(())
@@ -277,10 +291,12 @@ impl Prover {
             .collect();
         let mut md5s = vec![[0u8; 16]; contents.len()];
         self.lanes.hash_many(&contents, &mut md5s);
-        for ((waiting, bytes), md5) in self.batch.iter().zip(contents).zip(md5s) {
+        digest_all(&contents, &mut self.sha1s);
+        let digests = md5s.into_iter().zip(&self.sha1s);
+        for ((waiting, bytes), (md5, sha1)) in self.batch.iter().zip(contents).zip(digests) {
             let name = &waiting.name;
             let proof = Proof {
-                sha1: waiting.sha1,
+                sha1: *sha1 == name.sha1 || Sha1::digest(bytes)[..] == name.sha1,
                 md5: md5 == name.md5 || Md5::digest(bytes)[..] == name.md5,
                 size: bytes.len() as u64 == name.size,
                 sha256: waiting.sha256,
@@ -340,24 +356,19 @@ impl Prover {
 impl ContentReader for Prover {
     fn read(
         &mut self,
-        directory: &OwnedFd,
-        path: &CStr,
+        at: At<'_>,
         number: usize,
         file: &InPlace,
         _: RepositoryType,
         monitor: &dyn Monitor,
     ) {
         let InPlace { name, meta, .. } = file;
-        Prover::read(
-            self,
-            directory,
-            path,
-            number,
-            name,
-            meta.size,
-            &mut Nobody,
-            monitor,
-        );
+        let open = at.open.map_or_else(|| open(at.directory, at.path), Ok);
+        self.read_open(open, number, name, meta.size, &mut Nobody, monitor);
+    }
+
+    fn reads_all(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, monitor: &dyn Monitor) -> Vec<(usize, io::Result<Proof>)> {
@@ -367,7 +378,10 @@ impl ContentReader for Prover {
 
 /// Opens a regular file for reading: never through a symbolic link in its last component, never
 /// waiting for a fifo's other end, and, where the kernel permits, without touching its access time.
-fn open(directory: &OwnedFd, path: impl rustix::path::Arg + Copy) -> io::Result<OwnedFd> {
+pub(super) fn open(
+    directory: &OwnedFd,
+    path: impl rustix::path::Arg + Copy,
+) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if !ATIME_IS_TOUCHED.load(Ordering::Relaxed) {
         let untouched = flags | OFlags::NOATIME;

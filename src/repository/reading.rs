@@ -7,23 +7,38 @@ use std::os::fd::OwnedFd;
 
 use super::listing::{InPlace, Proofs};
 use super::name::RepositoryName;
-use super::proof::Proof;
+use super::proof::{Proof, open};
 use crate::monitor::Monitor;
 use crate::sysconf::RepositoryType;
 
+/// A file where it was listed.
+pub struct At<'a> {
+    /// A directory that is open.
+    pub directory: &'a OwnedFd,
+    /// The file's path relative to it.
+    pub path: &'a CStr,
+    /// The file itself, where it was opened already.
+    pub open: Option<OwnedFd>,
+}
+
 /// What reads the contents of listed files; one for each thread.
 pub trait ContentReader {
-    /// A file in its place whose length is right, given by a path relative to a directory that is
-    /// open. Its result, if there is one, comes under `number` from [`ContentReader::finish`].
+    /// A file in its place whose length is right. Its result, if there is one, comes under `number`
+    /// from [`ContentReader::finish`].
     fn read(
         &mut self,
-        directory: &OwnedFd,
-        path: &CStr,
+        at: At<'_>,
         number: usize,
         file: &InPlace,
         ty: RepositoryType,
         monitor: &dyn Monitor,
     );
+
+    /// Whether every file is going to be read. Then it is opened at once, and asked for its length
+    /// through its handle: that saves looking its name up a second time.
+    fn reads_all(&self) -> bool {
+        false
+    }
 
     /// The results of all files that were read, in no particular order.
     fn finish(&mut self, monitor: &dyn Monitor) -> Vec<(usize, io::Result<Proof>)>;
@@ -50,10 +65,21 @@ impl<'a> Reading<'a> {
         }
     }
 
-    pub(super) fn file(
-        &mut self,
+    /// Opens a file that is going to be read; `None` where it is not, or where that fails: then it
+    /// is looked at by its name, and opening it is tried again.
+    pub(super) fn open(
+        &self,
         directory: &OwnedFd,
         path: &CStr,
+        ty: RepositoryType,
+    ) -> Option<OwnedFd> {
+        let is_read = self.reader.reads_all() && self.types.contains(&ty);
+        is_read.then(|| open(directory, path).ok())?
+    }
+
+    pub(super) fn file(
+        &mut self,
+        at: At<'_>,
         number: usize,
         file: &InPlace,
         ty: RepositoryType,
@@ -71,7 +97,7 @@ impl<'a> Reading<'a> {
             }
             self.first_link.insert(key, number);
         }
-        self.reader.read(directory, path, number, file, ty, monitor);
+        self.reader.read(at, number, file, ty, monitor);
     }
 
     pub(super) fn finish(self, monitor: &dyn Monitor) -> Proofs {

@@ -6,7 +6,7 @@ use super::directory::{self, Buffer};
 use super::levels::{Chain, Lister, Work};
 use super::listing::Listing;
 use super::name::Shard;
-use super::reading::Reading;
+use super::reading::{At, Reading};
 use super::survey::Survey;
 use super::tree::Tree;
 use crate::monitor::Monitor;
@@ -37,7 +37,12 @@ impl Tree {
                     let path = survey.path(file, self.layout());
                     // A path without a zero byte in it: the name of a host that was listed.
                     if let Ok(path) = CString::new(path.0) {
-                        reading.file(self.root(), &path, number, file, ty, monitor);
+                        let at = At {
+                            directory: self.root(),
+                            path: &path,
+                            open: None,
+                        };
+                        reading.file(at, number, file, ty, monitor);
                     }
                 }
             }
