@@ -10,6 +10,7 @@ mod backup_quiet;
 mod bad_input;
 mod captured_servers;
 mod catalog_format;
+mod client_programs;
 mod connections;
 mod database_restore;
 mod database_shapes;

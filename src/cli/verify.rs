@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, OutputArguments};
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::{Global, exit};
 use crate::check::Slice;
@@ -33,6 +34,8 @@ pub struct Arguments {
     /// days; and whether contents are there, and how long they are, is looked at for all.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
     slice: Slice,
+    #[command(flatten)]
+    programs: ProgramArguments,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -69,6 +72,7 @@ fn attempt(
     }));
     let options = Options {
         slice: arguments.slice,
+        programs: arguments.programs.programs(),
         threads: global.threads(),
         scratch: global.scratch.clone(),
     };

@@ -41,7 +41,7 @@ use crate::manifest::jsonl::Header;
 use crate::manifest::{
     Amounts, ByShard, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold,
 };
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, free_room};
 use crate::repository::Tree;
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
@@ -504,11 +504,9 @@ impl Making<'_> {
             SetKind::GoldOnly => summary.gold,
             SetKind::Full => summary.files,
         };
-        let Ok(stat) = rustix::fs::statvfs(self.store.path()) else {
-            return;
-        };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        self.monitor.room(all.bytes.saturating_sub(held), free);
+        if let Ok(free) = free_room(self.store.path()) {
+            self.monitor.room(all.bytes.saturating_sub(held), free);
+        }
     }
 }
 

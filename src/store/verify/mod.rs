@@ -31,6 +31,7 @@ use crate::catalog::Amount;
 use crate::check::{Batch, Slice, Spool};
 use crate::monitor::{Monitor, Phase};
 use crate::repository::{RepositoryName, Shard};
+use crate::sysconf::Programs;
 use contents::Contents;
 use own_files::{SetCheck, part_of};
 
@@ -40,6 +41,8 @@ pub struct Options {
     /// Which parts of the contents are read. A dump is held against its manifest with the part
     /// that the set's id falls into.
     pub slice: Slice,
+    /// Where `pg_restore` is, which reads the dumps.
+    pub programs: Programs,
     /// Threads; at least 1.
     pub threads: usize,
     /// Where scratch files go.

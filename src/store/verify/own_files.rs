@@ -176,7 +176,7 @@ impl SetCheck {
         let path = record.dump.file.path(&store.layout().set(self.id));
         let how = DumpOptions {
             database: record.source.database.clone(),
-            bindir: None,
+            bindir: options.programs.directory().map(Path::to_owned),
         };
         let catalog = Input::open(&path).and_then(|input| {
             dump::read_catalog(
