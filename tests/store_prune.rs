@@ -203,6 +203,26 @@ fn a_manifest_that_cannot_be_read_whole_keeps_everything() {
 }
 
 #[test]
+fn a_set_of_a_newer_format_keeps_everything_and_nobody_is_told_of_damage() {
+    let store = three_sets();
+    store.edit_record("2026-01-01T010000Z-full", |record| {
+        record["format"] = 2.into()
+    });
+    let before = store.everything();
+    let outcome = prune(&store, &["--keep-last", "1", "--apply"]).run();
+    outcome.assert_code(2);
+    let complaint = outcome.complaint();
+    assert!(
+        complaint.contains("nothing is deleted") && complaint.contains("use the newer fogold"),
+        "{complaint}"
+    );
+    for wrong in ["damaged", "move the directory", "do without"] {
+        assert!(!complaint.contains(wrong), "{complaint}");
+    }
+    assert_eq!(store.everything(), before);
+}
+
+#[test]
 fn a_manifest_whose_record_was_forged_to_fit_keeps_everything() {
     let store = three_sets();
     let id = "2026-01-03T010000Z-full";
