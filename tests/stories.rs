@@ -27,6 +27,7 @@ mod requeue;
 mod restore;
 mod restore_places;
 mod store_by_hand;
+mod store_links;
 mod store_prune;
 mod store_sets;
 mod store_verify;

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::{bytes_for_people, grouped};
-use super::text::printable;
+use super::number::grouped;
+use super::text::{printable, read};
 use super::{Clock, LookedAt, Report};
 use crate::catalog::Amount;
 use crate::check::Severity;
@@ -142,12 +142,7 @@ impl StoreCoverage {
                 word(set.agreement)
             )?;
         }
-        writeln!(
-            out,
-            "  read      {} files, {}",
-            grouped(self.read.files),
-            bytes_for_people(self.read.bytes)
-        )?;
+        read(self.read, out)?;
         for trouble in &self.troubles {
             writeln!(out, "  not read  {}", printable(trouble))?;
         }

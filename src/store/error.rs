@@ -84,6 +84,16 @@ pub enum StoreError {
         /// The repository.
         repository: PathBuf,
     },
+    /// A symbolic link stands where the store has a directory of its own.
+    #[error(
+        "{} is a symbolic link, and what it leads to is no part of the store: put the directory itself in its place, or \
+         mount it there",
+        path.display()
+    )]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file of the store's own is not as it was written.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {

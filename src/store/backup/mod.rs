@@ -42,7 +42,7 @@ use crate::manifest::{
     Amounts, ByShard, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold,
 };
 use crate::monitor::{Monitor, Phase, free_room};
-use crate::repository::Tree;
+use crate::repository::{Shard, Tree};
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
 
@@ -120,6 +120,10 @@ pub struct Made {
     pub catalog: Catalog,
     /// What was dumped, for a person.
     pub origin: String,
+    /// What was looked at of the repository.
+    pub coverage: check::Coverage,
+    /// The shards that were looked at completely.
+    pub complete_shards: Vec<Shard>,
 }
 
 /// Makes sure that a database can be dumped: it is FOSSology's server that answers, and the client
@@ -323,6 +327,8 @@ impl Making<'_> {
             skip_would_save: collected.amounts.skip_would_save,
             catalog,
             origin: request.dump.origin(),
+            coverage: outcome.coverage,
+            complete_shards: outcome.complete_shards,
         })
     }
 
