@@ -35,7 +35,8 @@ pub struct Arguments {
     sha256: bool,
     /// Read only part I of N of the contents; auto/N takes the part of the day
     ///
-    /// Run every day with auto/N, it reads everything once in N days. N is at most 256. Only the
+    /// Run every day with auto/N, it reads everything once in N days; run once a week, in N weeks,
+    /// unless N is a multiple of 7. N is at most 256. Only the
     /// reading of --verify is limited; everything else is checked in full each time.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
     slice: Slice,

@@ -29,7 +29,8 @@ pub struct Arguments {
     set: Option<String>,
     /// Read only part I of N of the contents; auto/N takes the part of the day
     ///
-    /// Run every day with auto/N, it reads everything once in N days. N is at most 256. What a set
+    /// Run every day with auto/N, it reads everything once in N days; run once a week, in N weeks,
+    /// unless N is a multiple of 7. N is at most 256. What a set
     /// has by itself is read each time, but that its dump and manifest agree is proven once in N
     /// days; and whether contents are there, and how long they are, is looked at for all.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
