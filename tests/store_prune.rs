@@ -430,14 +430,15 @@ fn killed_at_any_point_it_leaves_every_set_whole_and_is_finished_by_the_next() {
         ("rename", 3),
         ("fsync", 1),
         ("fsync", 2),
-        ("unlink", 1),
-        ("unlink", 2),
-        ("unlink", 11),
-        ("unlink", 20),
+        // Twenty contents, and then two sets of three files.
         ("unlinkat", 1),
-        ("unlinkat", 3),
-        ("unlinkat", 4),
-        ("unlinkat", 8),
+        ("unlinkat", 2),
+        ("unlinkat", 11),
+        ("unlinkat", 20),
+        ("unlinkat", 21),
+        ("unlinkat", 23),
+        ("unlinkat", 24),
+        ("unlinkat", 28),
     ];
     // And a dozen that look random: at a call of the middle part of the work.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -446,8 +447,8 @@ fn killed_at_any_point_it_leaves_every_set_whole_and_is_finished_by_the_next() {
         random ^= random >> 7;
         random ^= random << 17;
         let (call, most) = [
-            ("unlink", 20),
-            ("unlinkat", 8),
+            ("unlinkat", 20),
+            ("unlinkat", 28),
             ("openat", 150),
             ("statx", 200),
         ][(random % 4) as usize];
