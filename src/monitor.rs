@@ -1,7 +1,11 @@
 //! What the library tells its caller as it goes, and how the caller stops it.
 //!
 //! The library never prints. Long work takes a [`Monitor`] as its last argument; a progress bar, a
-//! log and a test's recorder are all monitors.
+//! log and a test's recorder are all monitors. How much room there is stands here too, for whoever
+//! says what [`Monitor::room`] says.
+
+use std::io;
+use std::path::Path;
 
 /// One stretch of a long piece of work, in the order in which a check meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,8 +98,30 @@ pub trait Monitor: Sync {
     }
 }
 
+/// The bytes that are free for this process on the file system of a file or directory.
+pub fn free_room(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// Sees nothing and never stops anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
 impl Monitor for Silent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_that_of_the_file_system_a_path_lies_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let stat = rustix::fs::statvfs(directory.path()).unwrap();
+        let all = stat.f_blocks * stat.f_frsize;
+        let free = free_room(directory.path()).unwrap();
+        assert!((1..=all).contains(&free), "{free} of {all}");
+        let nowhere = free_room(&directory.path().join("nowhere")).unwrap_err();
+        assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -741,6 +741,27 @@ fn reports_say_what_was_done() {
     );
     assert_eq!(report["exit_status"], 0);
     assert_eq!(report["coverage"]["set"]["id"], id.as_str());
+    let coverage = &report["coverage"];
+    for ty in ["gold", "files", "license"] {
+        let files = made_up.files(ty);
+        assert_eq!(coverage["listed"][ty]["files"], files.len(), "{ty}");
+    }
+    assert!(coverage["directories"].as_u64() > Some(300));
+    // All that is new, and now and then another copy of it.
+    let read = coverage["read"]["files"].as_u64().expect("a number");
+    let new = coverage["set"]["counts"]["new"]["files"].as_u64();
+    assert!(Some(read) >= new && new > Some(300), "{read}, {new:?}");
+    let shards = coverage["shards_complete"].as_array().map(Vec::len);
+    assert_eq!(shards, Some(256));
+    let golds = made_up.files("gold").len();
+    let tree = format!("  tree      {} ", made_up.repository().display());
+    for words in [
+        tree,
+        format!(" {golds} in gold ("),
+        format!("  read      {read} files, "),
+    ] {
+        assert!(text.contains(&words), "{words:?} is not in:\n{text}");
+    }
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     let quiet = backup("--gold-only", "text").arg("-q").run();
     quiet.assert_code(0);
@@ -752,6 +773,7 @@ fn reports_say_what_was_done() {
         last["coverage"]["set"]["counts"]["new"]["files"], 0,
         "the full set has them all"
     );
+    assert_eq!(last["coverage"]["read"], json!({"files": 0, "bytes": 0}));
     // A report that lies where none may lie is refused, and nothing is made.
     let fresh = MadeStore::nowhere();
     for place in [

@@ -203,6 +203,26 @@ fn a_manifest_that_cannot_be_read_whole_keeps_everything() {
 }
 
 #[test]
+fn a_set_of_a_newer_format_keeps_everything_and_nobody_is_told_of_damage() {
+    let store = three_sets();
+    store.edit_record("2026-01-01T010000Z-full", |record| {
+        record["format"] = 2.into()
+    });
+    let before = store.everything();
+    let outcome = prune(&store, &["--keep-last", "1", "--apply"]).run();
+    outcome.assert_code(2);
+    let complaint = outcome.complaint();
+    assert!(
+        complaint.contains("nothing is deleted") && complaint.contains("use the newer fogold"),
+        "{complaint}"
+    );
+    for wrong in ["damaged", "move the directory", "do without"] {
+        assert!(!complaint.contains(wrong), "{complaint}");
+    }
+    assert_eq!(store.everything(), before);
+}
+
+#[test]
 fn a_manifest_whose_record_was_forged_to_fit_keeps_everything() {
     let store = three_sets();
     let id = "2026-01-03T010000Z-full";
@@ -410,14 +430,15 @@ fn killed_at_any_point_it_leaves_every_set_whole_and_is_finished_by_the_next() {
         ("rename", 3),
         ("fsync", 1),
         ("fsync", 2),
-        ("unlink", 1),
-        ("unlink", 2),
-        ("unlink", 11),
-        ("unlink", 20),
+        // Twenty contents, and then two sets of three files.
         ("unlinkat", 1),
-        ("unlinkat", 3),
-        ("unlinkat", 4),
-        ("unlinkat", 8),
+        ("unlinkat", 2),
+        ("unlinkat", 11),
+        ("unlinkat", 20),
+        ("unlinkat", 21),
+        ("unlinkat", 23),
+        ("unlinkat", 24),
+        ("unlinkat", 28),
     ];
     // And a dozen that look random: at a call of the middle part of the work.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -426,8 +447,8 @@ fn killed_at_any_point_it_leaves_every_set_whole_and_is_finished_by_the_next() {
         random ^= random >> 7;
         random ^= random << 17;
         let (call, most) = [
-            ("unlink", 20),
-            ("unlinkat", 8),
+            ("unlinkat", 20),
+            ("unlinkat", 28),
             ("openat", 150),
             ("statx", 200),
         ][(random % 4) as usize];

@@ -3,6 +3,7 @@
 use std::fs;
 
 use fogold::manifest::SetKind;
+use fogold::store::{SetId, WriteLock};
 use serde_json::{Value, json};
 
 use crate::support::{Fogold, MadeStore, MadeUp};
@@ -72,6 +73,55 @@ fn unfinished_and_foreign_directories_are_no_sets() {
     let complaint = outcome.complaint();
     assert!(complaint.contains("is no set"), "{complaint}");
     assert!(!complaint.contains('\u{1b}'), "{complaint}");
+}
+
+#[test]
+fn a_set_that_is_being_made_is_told_from_one_that_was_interrupted() {
+    let store = MadeStore::new();
+    let interrupted = "2026-01-03T010000Z-full";
+    let begin = |id: &str| {
+        let directory = store.path().join("sets").join(format!(".partial-{id}"));
+        fs::create_dir(directory).expect("a directory");
+    };
+    begin(interrupted);
+    let line = |id: &str| {
+        let outcome = store.fogold("sets").run();
+        outcome.assert_code(0);
+        let text = outcome.text();
+        let line = text.lines().find(|line| line.starts_with(id));
+        line.expect("a line").to_owned()
+    };
+    let goes_on = "not finished: the next 'fogold backup' goes on from it";
+
+    // A backup that has locked the store, and has made nothing yet.
+    let lock = WriteLock::take(&store.open(), "backup").expect("a lock");
+    assert!(line(interrupted).ends_with(goes_on));
+    assert_eq!(list(&store)["in_the_making"], Value::Null);
+    let making = SetId::new(jiff::Timestamp::now(), SetKind::Full).to_string();
+    begin(&making);
+    let process = format!("process {} ", std::process::id());
+    let told = line(&making);
+    assert!(
+        told.contains("in the making (locked by fogold backup (") && told.contains(&process),
+        "{told}"
+    );
+    assert!(line(interrupted).ends_with(goes_on));
+    let listed = list(&store);
+    assert_eq!(listed["in_the_making"]["id"], making);
+    assert_eq!(
+        listed["in_the_making"]["locked_by"]["pid"],
+        std::process::id()
+    );
+    assert_eq!(listed["partial"], json!([interrupted, making]));
+
+    // It has crashed: its text is still there, and locks nothing. And prune makes no set.
+    let file = store.path().join("state/lock");
+    let text = fs::read(&file).expect("an owner");
+    drop(lock);
+    fs::write(&file, text).expect("an owner");
+    assert!(line(&making).ends_with(goes_on));
+    let _lock = WriteLock::take(&store.open(), "prune").expect("a lock");
+    assert!(line(&making).ends_with(goes_on));
 }
 
 #[test]

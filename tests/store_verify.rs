@@ -473,6 +473,64 @@ fn a_store_of_a_newer_format_is_refused() {
 }
 
 #[test]
+fn a_set_of_a_newer_format_is_named_and_the_others_are_verified() {
+    let (made_up, sound) = two_sets();
+    verify(&sound, &[]).assert_code(0);
+    let before = sound.open().verifications().expect("notes")[GOLD_ONLY].clone();
+    // Of the record, and of the manifest alone.
+    for newer_manifest in [false, true] {
+        let store = sound.copy();
+        if newer_manifest {
+            let path = store.set(GOLD_ONLY).join("manifest.jsonl.zst");
+            let text = zstd::decode_all(&fs::read(&path).expect("a manifest")[..]);
+            let text = String::from_utf8(text.expect("a whole one")).expect("UTF-8");
+            let text = text.replacen("\"fogold_manifest\":1", "\"fogold_manifest\":2", 1);
+            let packed = zstd::encode_all(text.as_bytes(), 3).expect("packed");
+            fs::write(&path, &packed).expect("a manifest");
+            store.edit_record(GOLD_ONLY, |record| {
+                record["manifest"]["bytes"] = packed.len().into();
+                let blake3 = blake3::hash(&packed).to_hex();
+                record["manifest"]["blake3"] = blake3.as_str().into();
+            });
+        } else {
+            store.edit_record(GOLD_ONLY, |record| record["format"] = 2.into());
+        }
+        let outcome = verify(&store, &[]);
+        outcome.assert_code(2);
+        let told = format!("set {GOLD_ONLY} is of a newer format (2); not verified");
+        assert!(
+            outcome.complaint().contains(&told),
+            "{}",
+            outcome.complaint()
+        );
+        let report = outcome.report();
+        assert_eq!(report["complete"], false);
+        assert_eq!(report["exit_status"], 2);
+        let coverage = &report["coverage"];
+        assert_eq!(coverage["troubles"], serde_json::json!([told]));
+        assert_eq!(coverage["sets"][0]["id"], GOLD_ONLY);
+        assert_eq!(coverage["sets"][0]["manifest"], "unread");
+        assert_eq!(coverage["sets"][1]["agreement"], "good");
+        assert_eq!(coverage["read"]["files"], store.pool().len());
+        // Nothing new is known of it; what was known stays.
+        let notes = store.open().verifications().expect("notes");
+        assert_eq!(notes[GOLD_ONLY], before);
+        assert!(notes[FULL].is_whole());
+        // Asked for by name, there is nothing to do; the other one is none of its business.
+        let alone = verify(&store, &[GOLD_ONLY]);
+        alone.assert_code(2);
+        assert!(alone.complaint().contains("newer fogold"));
+        verify(&store, &[FULL]).assert_code(0);
+        // Damage beside it is no misuse, nor is what could not be read.
+        let (golds, _) = pool_files(&made_up, &store);
+        fs::remove_file(store.path().join(&golds[0])).expect("a file");
+        let outcome = verify(&store, &[]);
+        outcome.assert_code(3);
+        assert_eq!(outcome.findings().len(), 1);
+    }
+}
+
+#[test]
 fn sets_that_disagree_about_contents_are_named() {
     let store = MadeStore::new();
     store.add_set("2026-01-01T010000Z-full", 0..5);

@@ -16,7 +16,8 @@ impl Slice {
     /// All shards.
     pub const ALL: Slice = Slice { part: 1, parts: 1 };
 
-    /// The text of `--slice`: `I/N`, or `auto/N` for the part of the day, by its number in UTC.
+    /// The text of `--slice`: `I/N`, or `auto/N` for the part of the day, by its number in UTC. Over
+    /// N days running every part comes once; over N weeks too, but where 7 divides N.
     pub fn parse(text: &str, day: i64) -> Result<Slice, BadSlice> {
         let bad = || BadSlice(text.to_owned());
         let (part, parts) = text.split_once('/').ok_or_else(bad)?;
@@ -81,6 +82,20 @@ mod tests {
                 }
             }
             assert_eq!(times, [1; 256], "{parts}");
+        }
+    }
+
+    #[test]
+    fn over_n_weeks_every_shard_comes_once_unless_seven_divides_n() {
+        for parts in 1..=256 {
+            let mut times = [0; 256];
+            for week in 0..parts {
+                let slice = Slice::parse(&format!("auto/{parts}"), 20_000 + 7 * week).unwrap();
+                for shard in Shard::all().filter(|shard| slice.contains(*shard)) {
+                    times[shard.index()] += 1;
+                }
+            }
+            assert_eq!(times == [1; 256], parts % 7 != 0, "{parts}");
         }
     }
 

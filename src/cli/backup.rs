@@ -7,6 +7,7 @@ use super::interrupt::Interrupt;
 use super::low_impact::LowImpactArguments;
 use super::manifest::{SelectionArguments, gives};
 use super::output::{Output, OutputArguments};
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::scheduler_pause::SchedulerPause;
 use super::source;
@@ -62,20 +63,6 @@ pub struct Arguments {
     start_scheduler: Option<String>,
     #[command(flatten)]
     output: OutputArguments,
-}
-
-/// Where PostgreSQL's client programs are.
-#[derive(clap::Args, Clone, Debug)]
-pub(super) struct ProgramArguments {
-    /// The directory of PostgreSQL's client programs [default: the newest installed ones]
-    #[arg(long, value_name = "DIR")]
-    pg_bindir: Option<PathBuf>,
-}
-
-impl ProgramArguments {
-    pub(super) fn programs(&self) -> Programs {
-        Programs::new(self.pg_bindir.clone())
-    }
 }
 
 pub(super) fn run(

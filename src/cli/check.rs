@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, OutputArguments};
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::source::Source;
 use super::{Global, exit, place};
@@ -34,7 +35,8 @@ pub struct Arguments {
     sha256: bool,
     /// Read only part I of N of the contents; auto/N takes the part of the day
     ///
-    /// Run every day with auto/N, it reads everything once in N days. N is at most 256. Only the
+    /// Run every day with auto/N, it reads everything once in N days; run once a week, in N weeks,
+    /// unless N is a multiple of 7. N is at most 256. Only the
     /// reading of --verify is limited; everything else is checked in full each time.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
     slice: Slice,
@@ -67,9 +69,13 @@ pub struct Arguments {
     /// A store of backups, asked for what is missing or damaged
     ///
     /// May be given more than once. What a store holds is not lost: recovery is then 'backup', and
-    /// the finding names the file in the store.
+    /// the finding names the file in the store. A store holds what stands in its pool under the name
+    /// and with the right length: contents are not read, and count until a 'fogold verify' has found
+    /// them damaged.
     #[arg(long, value_name = "STORE")]
     store: Vec<PathBuf>,
+    #[command(flatten)]
+    programs: ProgramArguments,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -159,7 +165,8 @@ fn attempt(
         scratch: global.scratch.clone(),
     };
     let checked = Source::find(global, sysconf.as_ref(), progress).and_then(|source| {
-        let catalog = source.read(global, sysconf.as_ref(), None, progress)?;
+        let programs = arguments.programs.programs();
+        let catalog = source.read(global, sysconf.as_ref(), &programs, None, progress)?;
         let aids = Aids {
             live: source.live_rows(),
             companion: None,

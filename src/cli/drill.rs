@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::backup::ProgramArguments;
 use super::error::Failure;
 use super::output::{Output, OutputArguments};
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::{Global, exit};
 use crate::catalog::Hosts;

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::output_file::OutputFile;
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::source::Source;
 use super::{Global, exit, place};
@@ -18,7 +19,7 @@ use crate::manifest::fetch::{FetchOptions, Fetcher};
 use crate::manifest::formats::{self, bagit, list};
 use crate::manifest::jsonl::Header;
 use crate::manifest::{Collected, Collector, Selection, SetKind, UrlGold};
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, free_room};
 use crate::report::{Clock, ManifestReport};
 use crate::repository::{RepositoryName, Tree};
 use crate::sysconf::RepositoryType;
@@ -43,6 +44,8 @@ pub struct Arguments {
     /// Write the table also to a file, in the form of its ending: .txt or .json
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
+    #[command(flatten)]
+    programs: ProgramArguments,
 }
 
 /// What a set is to hold.
@@ -164,7 +167,8 @@ pub(super) fn run(
     interrupt.set_last_word(Box::new(last_word));
     let fetcher = arguments.selection.fetcher()?;
     let source = Source::find(global, sysconf.as_ref(), progress)?;
-    let catalog = source.read(global, sysconf.as_ref(), None, progress)?;
+    let programs = arguments.programs.programs();
+    let catalog = source.read(global, sysconf.as_ref(), &programs, None, progress)?;
     let selection = Selection::of(
         arguments.selection.kind(),
         arguments.selection.url_gold(),
@@ -340,8 +344,7 @@ impl Making<'_> {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let stat = rustix::fs::statvfs(directory).map_err(std::io::Error::from)?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free = free_room(directory)?;
         let [need_text, free_text] = [need, free].map(crate::report::bytes_for_people);
         let room = format!(
             "the bag needs about {need_text} in {}, which has {free_text}",

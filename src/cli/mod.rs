@@ -16,6 +16,7 @@ mod manifest;
 mod output;
 mod output_file;
 mod place;
+mod programs;
 mod progress;
 mod prune;
 mod requeue;

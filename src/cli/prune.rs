@@ -18,9 +18,12 @@ use crate::store::retention::Keep;
 /// Take sets out of a store, and the contents that no other set needs
 ///
 /// Without --apply it only shows which sets would go, which would stay and why, and how much room
-/// that makes. Sets of each kind are counted by themselves, in UTC. The newest set that 'fogold
-/// verify' found good as a whole always stays, and so do the files of a backup that was interrupted
-/// and will go on. Nothing is deleted when any manifest cannot be read whole.
+/// that makes. Sets of each kind are counted by themselves, in UTC. So are, within a kind, sets that
+/// are not complete (not everything could be read when they were made), and sets whose date lies in
+/// the future: the rules count them among themselves, and neither makes an ordinary set go. The
+/// newest set that 'fogold verify' found good as a whole always stays, and so do the files of a
+/// backup that was interrupted and will go on. Nothing is deleted when any manifest cannot be read
+/// whole.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// The store

@@ -13,7 +13,8 @@ use crate::catalog::Amount;
 use crate::manifest::SetKind;
 use crate::monitor::Monitor;
 use crate::report::{bytes_for_people, grouped, printable};
-use crate::store::{SetId, SetRecord, Store, Verification, Verifications};
+use crate::store::lock::Owner;
+use crate::store::{SetId, SetRecord, Store, Verification, Verifications, WriteLock};
 
 /// List the sets of a store
 ///
@@ -46,7 +47,26 @@ struct List {
     store_id: String,
     sets: Vec<Line>,
     partial: Vec<String>,
+    /// The one of them that a backup makes now.
+    in_the_making: Option<Making>,
     removed: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Making {
+    id: String,
+    locked_by: Owner,
+}
+
+impl Making {
+    /// The set that is being made while somebody holds the store's lock. A backup makes one that it
+    /// has begun itself; those of before it were interrupted.
+    fn of(partial: &[SetId], holder: Option<Owner>) -> Option<Making> {
+        let locked_by = holder.filter(|owner| owner.command == "backup")?;
+        let since: jiff::Timestamp = locked_by.since.parse().ok()?;
+        let id = partial.last().filter(|id| id.time >= since)?.to_string();
+        Some(Making { id, locked_by })
+    }
 }
 
 #[derive(Serialize)]
@@ -94,6 +114,7 @@ pub(super) fn run(
     progress: &Progress,
 ) -> Result<u8, Failure> {
     let store = Store::open_read_only(&arguments.store)?;
+    let holder = WriteLock::holder(&store);
     let listed = store.list(progress)?;
     let notes = store.verifications().unwrap_or_else(|error| {
         progress.warn(&Failure::from(error).to_string());
@@ -108,6 +129,7 @@ pub(super) fn run(
         store_id: store.id().to_owned(),
         sets: lines.collect(),
         partial: listed.partial.iter().map(ToString::to_string).collect(),
+        in_the_making: Making::of(&listed.partial, holder),
         removed: listed.removed.iter().map(ToString::to_string).collect(),
     };
     let is_whole = list.sets.iter().all(|line| line.error.is_none());
@@ -180,10 +202,21 @@ fn print_table(out: &mut dyn Write, list: &List) -> Result<(), Failure> {
         }
     }
     for id in &list.partial {
-        writeln!(
-            out,
-            "{id:<28} not finished: one is being made, or was interrupted; the next 'fogold backup' goes on from it"
-        )?;
+        match list
+            .in_the_making
+            .as_ref()
+            .filter(|making| making.id == *id)
+        {
+            Some(making) => writeln!(
+                out,
+                "{id:<28} in the making (locked by {})",
+                making.locked_by.for_people()
+            )?,
+            None => writeln!(
+                out,
+                "{id:<28} not finished: the next 'fogold backup' goes on from it"
+            )?,
+        }
     }
     for id in &list.removed {
         writeln!(

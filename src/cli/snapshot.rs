@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::output_file::OutputFile;
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::source::Source;
 use super::{Global, exit, place};
@@ -21,6 +22,8 @@ pub struct Arguments {
     /// The file to write; an earlier one of that name is replaced when the new one is whole
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    programs: ProgramArguments,
 }
 
 pub(super) fn run(
@@ -51,7 +54,8 @@ pub(super) fn run(
         last_word();
     }));
     let destination = Some((output.file()?, path.as_path()));
-    let catalog = source.read(global, sysconf.as_ref(), destination, progress)?;
+    let programs = arguments.programs.programs();
+    let catalog = source.read(global, sysconf.as_ref(), &programs, destination, progress)?;
     interrupt.forget_last_word();
     output.keep()?;
     let summary = catalog.summary();

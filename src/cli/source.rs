@@ -8,9 +8,9 @@ use super::error::Failure;
 use super::progress::Progress;
 use crate::catalog::dump::{self, DumpOptions, Input};
 use crate::catalog::{Catalog, CatalogError, LiveDatabase, LiveRows};
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, free_room};
 use crate::report::bytes_for_people;
-use crate::sysconf::{ConnectionParameters, Connector, Environment, Sysconf};
+use crate::sysconf::{ConnectionParameters, Connector, Environment, Programs, Sysconf};
 
 /// A source that was found to be there.
 pub(super) enum Source {
@@ -66,11 +66,13 @@ impl Source {
         }
     }
 
-    /// Reads the catalog. It is kept in `destination`, an empty file, or in a scratch file.
+    /// Reads the catalog; `programs` has the `pg_restore` that some dumps take. It is kept in
+    /// `destination`, an empty file, or in a scratch file.
     pub(super) fn read(
         &self,
         global: &Global,
         sysconf: Option<&Sysconf>,
+        programs: &Programs,
         destination: Option<(File, &Path)>,
         progress: &Progress,
     ) -> Result<Catalog, Failure> {
@@ -84,7 +86,7 @@ impl Source {
             Source::Dump(path) => {
                 let options = DumpOptions {
                     database: sysconf.and_then(database_name),
-                    bindir: None,
+                    bindir: programs.directory().map(Path::to_owned),
                 };
                 let input = Input::open(path)?;
                 if let Some(size) = input.size() {
@@ -197,11 +199,10 @@ pub(super) fn database_name(sysconf: &Sysconf) -> Option<String> {
 
 /// Says what room there is for sorting; returns it.
 fn room(scratch: &Path, need: u64, progress: &Progress) -> Result<u64, CatalogError> {
-    let stat = rustix::fs::statvfs(scratch).map_err(|source| CatalogError::Scratch {
+    let free = free_room(scratch).map_err(|source| CatalogError::Scratch {
         directory: scratch.to_owned(),
-        source: source.into(),
+        source,
     })?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     progress.note(&format!(
         "sorting needs up to {} in {}, which has {}",
         bytes_for_people(need),

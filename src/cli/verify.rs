@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, OutputArguments};
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::{Global, exit};
 use crate::check::Slice;
@@ -28,11 +29,14 @@ pub struct Arguments {
     set: Option<String>,
     /// Read only part I of N of the contents; auto/N takes the part of the day
     ///
-    /// Run every day with auto/N, it reads everything once in N days. N is at most 256. What a set
+    /// Run every day with auto/N, it reads everything once in N days; run once a week, in N weeks,
+    /// unless N is a multiple of 7. N is at most 256. What a set
     /// has by itself is read each time, but that its dump and manifest agree is proven once in N
     /// days; and whether contents are there, and how long they are, is looked at for all.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
     slice: Slice,
+    #[command(flatten)]
+    programs: ProgramArguments,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -69,6 +73,7 @@ fn attempt(
     }));
     let options = Options {
         slice: arguments.slice,
+        programs: arguments.programs.programs(),
         threads: global.threads(),
         scratch: global.scratch.clone(),
     };

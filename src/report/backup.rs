@@ -1,12 +1,13 @@
 //! The report of `fogold backup`: the set that was made.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::number::{bytes_for_people, grouped};
-use super::text::printable;
-use super::{Clock, LookedAt, Report, report_catalog, upload_names};
+use super::text::{printable, read, tree};
+use super::{Clock, LookedAt, Report, listed, report_catalog, upload_names};
 use crate::catalog::Amount;
 use crate::check::{FailOn, Severity};
 use crate::store::backup::Made;
@@ -21,6 +22,14 @@ pub struct NewSet {
     pub set: SetRecord,
     /// Gold in the set that `--url-gold skip` would leave out.
     pub skip_would_save: Amount,
+    /// Files of the repository listed in their place; where that lies is in the set's `source`.
+    pub listed: BTreeMap<&'static str, Amount>,
+    /// Directories of the repository listed.
+    pub directories: u64,
+    /// Files of the repository whose contents were read: those that the store did not have.
+    pub read: Amount,
+    /// The shards that were looked at completely.
+    pub shards_complete: Vec<String>,
 }
 
 impl Report {
@@ -47,6 +56,14 @@ impl Report {
             store: store.path().display().to_string(),
             set,
             skip_would_save: made.skip_would_save,
+            listed: listed(&made.coverage),
+            directories: made.coverage.directories,
+            read: made.coverage.read,
+            shards_complete: made
+                .complete_shards
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         };
         report.verdict = report.backup_verdict(&new);
         report.coverage = LookedAt::NewSet(Box::new(new));
@@ -97,6 +114,9 @@ impl NewSet {
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let counts = &self.set.counts;
         let dump = &self.set.dump;
+        let source = &self.set.source;
+        tree(&source.repository, source.depth, &self.listed, out)?;
+        read(self.read, out)?;
         writeln!(out, "  store     {}", printable(&self.store))?;
         writeln!(
             out,

@@ -338,21 +338,14 @@ impl Report {
 
 fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage {
     let Coverage {
-        gold,
-        files,
-        license,
-        directories,
-        read,
+        directories, read, ..
     } = &outcome.coverage;
     ReportCoverage {
         repository: tree.path().display().to_string(),
         depth: tree.layout().depth,
         hosts: tree.layout().hosts.names().map(str::to_owned).collect(),
         types: options.types.iter().map(|ty| ty.as_str()).collect(),
-        listed: [("gold", gold), ("files", files), ("license", license)]
-            .into_iter()
-            .map(|(ty, amount)| (ty, *amount))
-            .collect(),
+        listed: listed(&outcome.coverage),
         directories: *directories,
         verify: options.verify,
         sha256: options.sha256,
@@ -364,6 +357,15 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
             .map(ToString::to_string)
             .collect(),
     }
+}
+
+/// Files listed in their place, by type.
+fn listed(coverage: &Coverage) -> BTreeMap<&'static str, Amount> {
+    BTreeMap::from([
+        ("gold", coverage.gold),
+        ("files", coverage.files),
+        ("license", coverage.license),
+    ])
 }
 
 fn upload_names(catalog: &Catalog) -> BTreeMap<i32, String> {

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::{bytes_for_people, grouped};
-use super::text::printable;
+use super::number::grouped;
+use super::text::{printable, read};
 use super::{Clock, LookedAt, Report};
 use crate::catalog::Amount;
 use crate::check::Severity;
@@ -38,7 +38,8 @@ pub struct StoreCoverage {
 }
 
 impl Report {
-    /// The report of a verification. Damage of any kind is exit status 1.
+    /// The report of a verification. Damage of any kind is exit status 1; where nothing is to be
+    /// said but that sets are of a newer format, it is 2.
     pub fn of_verify(
         verified: &Verified,
         store: &Store,
@@ -46,13 +47,13 @@ impl Report {
         clock: Clock,
     ) -> Report {
         let mut report = Report::blank("verify", clock);
-        report.complete = verified.complete;
+        report.complete = verified.is_complete();
         report.count(&verified.findings);
         let is_damaged = !verified.findings.tallies().is_empty();
-        report.exit_status = if verified.complete {
-            u8::from(is_damaged)
-        } else {
-            3
+        report.exit_status = match (verified.complete, verified.newer.is_empty()) {
+            (true, true) => u8::from(is_damaged),
+            (true, false) if !is_damaged => 2,
+            _ => 3,
         };
         let coverage = StoreCoverage::of(verified, store, options);
         report.verdict = report.verify_verdict(&coverage);
@@ -141,12 +142,7 @@ impl StoreCoverage {
                 word(set.agreement)
             )?;
         }
-        writeln!(
-            out,
-            "  read      {} files, {}",
-            grouped(self.read.files),
-            bytes_for_people(self.read.bytes)
-        )?;
+        read(self.read, out)?;
         for trouble in &self.troubles {
             writeln!(out, "  not read  {}", printable(trouble))?;
         }

@@ -1,12 +1,13 @@
 //! The report for people: the verdict first, then a table, then the findings, the worst first, then
 //! what to do about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::number::{bytes_for_people, grouped};
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
+use crate::catalog::Amount;
 use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
 use crate::sysconf::RepositoryType;
 
@@ -166,8 +167,29 @@ fn looked_at(
     catalog: &ReportCatalog,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let listed: Vec<String> = coverage
-        .listed
+    tree(&coverage.repository, coverage.depth, &coverage.listed, out)?;
+    writeln!(
+        out,
+        "  database  {}: {} uploads, {} pfiles, {} tree rows",
+        printable(&catalog.origin),
+        grouped(catalog.uploads),
+        grouped(catalog.pfiles),
+        grouped(catalog.tree_rows)
+    )?;
+    if coverage.verify {
+        read(coverage.read, out)?;
+    }
+    Ok(())
+}
+
+/// What was listed of a repository.
+pub(super) fn tree(
+    repository: &str,
+    depth: usize,
+    listed: &BTreeMap<&str, Amount>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let listed: Vec<String> = listed
         .iter()
         .filter(|(_, amount)| amount.files > 0)
         .map(|(ty, amount)| {
@@ -180,28 +202,20 @@ fn looked_at(
         .collect();
     writeln!(
         out,
-        "  tree      {} (depth {}): {}",
-        printable(&coverage.repository),
-        coverage.depth,
+        "  tree      {} (depth {depth}): {}",
+        printable(repository),
         listed.join("; ")
-    )?;
+    )
+}
+
+/// Whose contents were read.
+pub(super) fn read(amount: Amount, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "  database  {}: {} uploads, {} pfiles, {} tree rows",
-        printable(&catalog.origin),
-        grouped(catalog.uploads),
-        grouped(catalog.pfiles),
-        grouped(catalog.tree_rows)
-    )?;
-    if coverage.verify {
-        writeln!(
-            out,
-            "  read      {} files, {}",
-            grouped(coverage.read.files),
-            bytes_for_people(coverage.read.bytes)
-        )?;
-    }
-    Ok(())
+        "  read      {} files, {}",
+        grouped(amount.files),
+        bytes_for_people(amount.bytes)
+    )
 }
 
 fn table(tallies: &[(Severity, Kind, Tally)], style: Style, out: &mut dyn Write) -> io::Result<()> {

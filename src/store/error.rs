@@ -84,6 +84,16 @@ pub enum StoreError {
         /// The repository.
         repository: PathBuf,
     },
+    /// A symbolic link stands where the store has a directory of its own.
+    #[error(
+        "{} is a symbolic link, and what it leads to is no part of the store: put the directory itself in its place, or \
+         mount it there",
+        path.display()
+    )]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file of the store's own is not as it was written.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {
@@ -156,9 +166,8 @@ pub enum StoreError {
     Manifest(#[from] ManifestError),
     /// Not everything that is needed can be told.
     #[error(
-        "nothing is deleted, for not everything that sets name can be told: bring the damaged file back from a copy of \
-         the store (where the set is not finished, run the backup again), or move the directory of its set out of the \
-         store and do without it"
+        "nothing is deleted, for not everything that sets name can be told{}",
+        mending(source)
     )]
     NothingDeleted {
         /// What cannot be read.
@@ -172,6 +181,20 @@ pub enum StoreError {
     Stopped,
 }
 
+/// What to do about what keeps prune from deleting, as part of a sentence. A newer format and a full
+/// scratch directory say it themselves, and nothing is damaged then.
+fn mending(source: &StoreError) -> &'static str {
+    match source {
+        StoreError::NewerFormat { .. }
+        | StoreError::Manifest(ManifestError::OtherFormat { .. })
+        | StoreError::Catalog(CatalogError::Scratch { .. } | CatalogError::NoRoom { .. }) => "",
+        _ => {
+            ": bring the damaged file back from a copy of the store (where the set is not finished, run the backup \
+             again), or move the directory of its set out of the store and do without it"
+        }
+    }
+}
+
 /// The owner of a lock, as part of a sentence.
 fn by(owner: &str) -> String {
     if owner.is_empty() {
@@ -182,6 +205,19 @@ fn by(owner: &str) -> String {
 }
 
 impl StoreError {
+    /// The format that is too new for this program, where that is what the error says of a set.
+    pub(super) fn newer_format(&self) -> Option<u64> {
+        match self {
+            StoreError::NewerFormat { found, .. } => Some(*found),
+            StoreError::Manifest(ManifestError::OtherFormat { found, known, .. })
+                if found > known =>
+            {
+                Some(u64::from(*found))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether what was asked cannot be meant (exit status 2), rather than the world being in the
     /// way (exit status 3).
     pub fn is_misuse(&self) -> bool {

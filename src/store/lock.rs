@@ -10,10 +10,12 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
 
+use super::digest::open_regular;
 use super::durable::{FILE_MODE, failed};
 use super::{Store, StoreError};
 
@@ -21,6 +23,9 @@ use super::{Store, StoreError};
 const WRITERS: &str = "lock";
 /// The readers' lock.
 const READERS: &str = "readers";
+
+/// So long a writer waits for whoever only looks at its lock.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// At most so much is read of an owner: the file may hold anything.
 const MOST_OF_AN_OWNER: u64 = 4096;
@@ -54,7 +59,7 @@ impl Owner {
     }
 
     /// The owner, on one line. The file may have been written by anybody.
-    fn for_people(&self) -> String {
+    pub fn for_people(&self) -> String {
         let Owner {
             command,
             pid,
@@ -85,13 +90,19 @@ impl WriteLock {
     pub fn take(store: &Store, command: &str) -> Result<WriteLock, StoreError> {
         let path = store.layout().state().join(WRITERS);
         let mut file = open_for_writing(&path).map_err(|source| failed("open", &path, source))?;
-        if !try_lock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|source| failed("lock", &path, source))?
-        {
-            return Err(StoreError::Locked {
-                store: store.path().to_owned(),
-                owner: owner(&path),
-            });
+        let try_it = || {
+            try_lock(&file, FlockOperation::NonBlockingLockExclusive)
+                .map_err(|source| failed("lock", &path, source))
+        };
+        if !try_it()? {
+            // Whoever asks for the holder may have it for a moment.
+            std::thread::sleep(MOMENT);
+            if !try_it()? {
+                return Err(StoreError::Locked {
+                    store: store.path().to_owned(),
+                    owner: named(&path),
+                });
+            }
         }
         let mut text = serde_json::to_string(&Owner::new(command)).unwrap_or_default();
         text.push('\n');
@@ -100,6 +111,16 @@ impl WriteLock {
             .and_then(|_| file.write_all(text.as_bytes()))
             .map_err(|source| failed("write", &path, source))?;
         Ok(WriteLock { file })
+    }
+
+    /// Who holds the writers' lock now; `None` when nobody does, and when it cannot be told.
+    pub fn holder(store: &Store) -> Option<Owner> {
+        let path = store.layout().state().join(WRITERS);
+        // A lock that nobody holds says nothing of an owner, unless one has crashed.
+        let owner = owner(&path)?;
+        let file = File::from(open_regular(&path).ok()?);
+        let is_free = try_lock(&file, FlockOperation::NonBlockingLockShared).ok()?;
+        (!is_free).then_some(owner)
     }
 }
 
@@ -131,7 +152,7 @@ impl ReadLock {
             Ok(true) => Ok(ReadLock { _file: Some(file) }),
             Ok(false) => Err(StoreError::Locked {
                 store: store.path().to_owned(),
-                owner: owner(&store.layout().state().join(WRITERS)),
+                owner: named(&store.layout().state().join(WRITERS)),
             }),
             Err(error) if cannot_write(&error) => Ok(ReadLock { _file: None }),
             Err(source) => Err(failed("lock", &path, source)),
@@ -219,14 +240,17 @@ pub(super) fn cannot_write(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
 }
 
-/// What the writers' lock file says of its owner; empty when it says nothing that can be read.
-fn owner(path: &Path) -> String {
+/// What the writers' lock file says of its owner; `None` when it says nothing that can be read.
+fn owner(path: &Path) -> Option<Owner> {
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_OF_AN_OWNER).read_to_end(&mut text));
-    let owner = read
-        .ok()
-        .and_then(|_| serde_json::from_slice::<Owner>(&text).ok());
-    owner.map_or_else(String::new, |owner| owner.for_people())
+    let file = File::from(open_regular(path).ok()?);
+    file.take(MOST_OF_AN_OWNER).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The owner, as [`StoreError::Locked`] has it.
+fn named(path: &Path) -> String {
+    owner(path).map_or_else(String::new, |owner| owner.for_people())
 }
 
 #[cfg(test)]
@@ -248,6 +272,39 @@ mod tests {
         assert!(!error.is_misuse());
         drop(first);
         WriteLock::take(&store, "prune").unwrap();
+    }
+
+    #[test]
+    fn the_holder_is_told_while_there_is_one() {
+        let (_directory, store) = new_store();
+        assert_eq!(WriteLock::holder(&store), None);
+        let lock = WriteLock::take(&store, "backup").unwrap();
+        let holder = WriteLock::holder(&store).unwrap();
+        assert_eq!(
+            (&holder.command[..], holder.pid),
+            ("backup", std::process::id())
+        );
+        let text = std::fs::read(store.layout().state().join(WRITERS)).unwrap();
+        drop(lock);
+        assert_eq!(WriteLock::holder(&store), None);
+        // An owner that has crashed leaves its text behind.
+        std::fs::write(store.layout().state().join(WRITERS), text).unwrap();
+        assert_eq!(WriteLock::holder(&store), None);
+    }
+
+    #[test]
+    fn who_looks_at_the_lock_keeps_no_writer_out() {
+        let (_directory, store) = new_store();
+        drop(WriteLock::take(&store, "backup").unwrap());
+        let path = store.layout().state().join(WRITERS);
+        let file = File::open(&path).unwrap();
+        assert!(try_lock(&file, FlockOperation::NonBlockingLockShared).unwrap());
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| WriteLock::take(&store, "backup").map(|_| ()));
+            std::thread::sleep(MOMENT / 20);
+            drop(file);
+            writer.join().unwrap().unwrap();
+        });
     }
 
     #[test]

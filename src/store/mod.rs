@@ -175,14 +175,18 @@ impl Store {
         check_format(&file, &text)?;
         let record: StoreRecord =
             serde_json::from_slice(&text).map_err(|error| damaged(&file, error))?;
+        let layout = Layout::of(path.to_owned());
+        // Who only reads a store still locks it and notes what was found.
+        refuse_link(&layout.state())?;
         Ok(Store {
-            layout: Layout::of(path.to_owned()),
+            layout,
             id: record.id,
         })
     }
 
     fn complete(&self) -> Result<(), StoreError> {
         for directory in [self.layout.pool(), self.layout.state(), self.layout.sets()] {
+            refuse_link(&directory)?;
             make_directory(&directory)?;
         }
         let readme = self.path().join(layout::README_FILE);
@@ -191,6 +195,17 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Refuses a symbolic link in the place of a store's directory: whatever is written or deleted there
+/// would be so elsewhere.
+fn refuse_link(path: &Path) -> Result<(), StoreError> {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
+        return Err(StoreError::Linked {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Why a directory without `store.json` is no store.
@@ -344,6 +359,22 @@ mod tests {
         let nowhere = directory.path().join("nowhere");
         std::os::unix::fs::symlink(directory.path().join("gone"), &nowhere).unwrap();
         assert!(Store::create(&nowhere).is_err());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_of_a_store_is_refused() {
+        for name in [layout::STATE, layout::POOL, layout::SETS] {
+            let (directory, store) = new_store();
+            let elsewhere = directory.path().join("elsewhere");
+            fs::rename(store.path().join(name), &elsewhere).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, store.path().join(name)).unwrap();
+            let error = Store::open(store.path()).unwrap_err();
+            assert!(matches!(&error, StoreError::Linked { .. }), "{error}");
+            assert!(error.to_string().contains("is a symbolic link"), "{error}");
+            // Contents and sets may be read from wherever they are.
+            let read_only = Store::open_read_only(store.path());
+            assert_eq!(read_only.is_err(), name == layout::STATE);
+        }
     }
 
     #[test]

@@ -2,14 +2,20 @@
 //!
 //! What bears another kind of name, lies in another place or is no regular file is none of ours:
 //! it is counted and left alone. Only `<name>.part` is: contents on their way into the pool, left
-//! behind by a backup that was killed.
+//! behind by a backup that was killed. A symbolic link is never followed, for what it leads to is in
+//! no store: contents are looked at, and deleted, through the open directories above them.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::durable::{HALF, failed};
+use super::layout::POOL;
 use super::{Layout, StoreError};
 use crate::repository::{RepositoryName, Shard};
 
@@ -18,8 +24,8 @@ use crate::repository::{RepositoryName, Shard};
 pub(super) struct PoolShard {
     /// The names that stand in their place, in order.
     pub names: Vec<RepositoryName>,
-    /// Contents that were on their way.
-    pub halves: Vec<PathBuf>,
+    /// The names whose contents were on their way.
+    pub halves: Vec<RepositoryName>,
     /// How much there is that is none of ours.
     pub foreign: u64,
 }
@@ -29,8 +35,13 @@ impl PoolShard {
     pub(super) fn list(layout: &Layout, shard: Shard) -> Result<PoolShard, StoreError> {
         let mut listed = PoolShard::default();
         let top = layout.pool().join(shard.to_string());
-        if !fs::symlink_metadata(&top).is_ok_and(|meta| meta.is_dir()) {
-            return Ok(listed);
+        match fs::symlink_metadata(&top) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                listed.foreign += 1;
+                return Ok(listed);
+            }
+            Err(_) => return Ok(listed),
         }
         for entry in entries(&top)? {
             let entry = entry.map_err(|source| failed("read", &top, source))?;
@@ -53,12 +64,8 @@ impl PoolShard {
             let is_here = |name: &RepositoryName| name.sha1[..2] == begins;
             if let Some(name) = name_of(text).filter(is_here) {
                 self.names.push(name);
-            } else if text
-                .strip_suffix(HALF)
-                .and_then(name_of)
-                .is_some_and(|name| is_here(&name))
-            {
-                self.halves.push(entry.path());
+            } else if let Some(name) = text.strip_suffix(HALF).and_then(name_of).filter(is_here) {
+                self.halves.push(name);
             } else {
                 self.foreign += 1;
             }
@@ -66,6 +73,104 @@ impl PoolShard {
         Ok(())
     }
 }
+
+/// Why contents cannot be reached.
+#[derive(Debug)]
+pub(super) enum Unreached {
+    /// What stands above them is no directory; its path in the store.
+    NoDirectory(String),
+    /// The system's answer.
+    System(io::Error),
+}
+
+impl From<Unreached> for io::Error {
+    fn from(unreached: Unreached) -> io::Error {
+        match unreached {
+            Unreached::NoDirectory(path) => io::Error::new(
+                io::ErrorKind::NotADirectory,
+                format!("{path} is no directory"),
+            ),
+            Unreached::System(error) => error,
+        }
+    }
+}
+
+/// A shard of the pool by its open directories: no symbolic link leads out of it. The names asked
+/// for are best in order.
+pub(super) struct OpenShard {
+    shard: Shard,
+    top: Result<OwnedFd, Errno>,
+    /// The directory asked for last, by the byte that it stands for.
+    leaf: Option<(u8, Result<OwnedFd, Errno>)>,
+}
+
+impl OpenShard {
+    /// Opens a shard. That it cannot be opened is said of each of its contents.
+    pub(super) fn of(layout: &Layout, shard: Shard) -> OpenShard {
+        let path = layout.pool().join(shard.to_string());
+        OpenShard {
+            shard,
+            top: rustix::fs::open(path, DIRECTORY, Mode::empty()),
+            leaf: None,
+        }
+    }
+
+    /// How long contents are; `None` when what bears their name is no regular file.
+    pub(super) fn length(&mut self, name: &RepositoryName) -> Result<Option<u64>, Unreached> {
+        let leaf = self.leaf(name)?;
+        let stat = rustix::fs::statat(leaf, name.to_string(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| Unreached::System(error.into()))?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        Ok(is_file.then_some(stat.st_size as u64))
+    }
+
+    /// Looks at a file named `file_name` beside the contents of a name, and deletes it with `apply`;
+    /// says how long it was.
+    pub(super) fn delete(
+        &mut self,
+        name: &RepositoryName,
+        file_name: &str,
+        apply: bool,
+    ) -> Result<u64, Unreached> {
+        let leaf = self.leaf(name)?;
+        let deleted =
+            rustix::fs::statat(leaf, file_name, AtFlags::SYMLINK_NOFOLLOW).and_then(|stat| {
+                if apply {
+                    rustix::fs::unlinkat(leaf, file_name, AtFlags::empty())?;
+                }
+                Ok(stat.st_size as u64)
+            });
+        deleted.map_err(|error| Unreached::System(error.into()))
+    }
+
+    /// The directory in which the contents of a name stand.
+    fn leaf(&mut self, name: &RepositoryName) -> Result<&OwnedFd, Unreached> {
+        let shard = self.shard;
+        let unreached = |below: String, error: Errno| match error {
+            Errno::NOTDIR | Errno::LOOP => Unreached::NoDirectory(format!("{POOL}/{below}")),
+            error => Unreached::System(error.into()),
+        };
+        let top = self
+            .top
+            .as_ref()
+            .map_err(|error| unreached(shard.to_string(), *error))?;
+        let second = name.sha1[1];
+        let below = format!("{second:02x}");
+        let opened = match self.leaf.take() {
+            Some((open, leaf)) if open == second => leaf,
+            _ => rustix::fs::openat(top, &below, DIRECTORY, Mode::empty()),
+        };
+        let (_, leaf) = self.leaf.insert((second, opened));
+        leaf.as_ref()
+            .map_err(|error| unreached(format!("{shard}/{below}"), *error))
+    }
+}
+
+/// A directory itself, and never what a link of its name leads to.
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// The name that a text is, letter case included.
 fn name_of(text: &str) -> Option<RepositoryName> {
@@ -134,7 +239,61 @@ mod tests {
             .collect();
         expected.sort_unstable();
         assert_eq!(listed.names, expected);
-        assert_eq!(listed.halves, [beside(&format!("{}.part", name(1)))]);
+        assert_eq!(listed.halves, [name(1)]);
         assert_eq!(listed.foreign, foreign.len() as u64 + 3);
+    }
+
+    #[test]
+    fn contents_behind_a_link_are_neither_seen_nor_deleted() {
+        for whole_shard in [true, false] {
+            let (directory, store) = new_store();
+            let layout = store.layout();
+            put(&store, 1);
+            let path = layout.pool_path(&name(1));
+            let mut open = OpenShard::of(layout, name(1).shard());
+            let length = open.length(&name(1)).unwrap();
+            assert_eq!(length, Some(name(1).size));
+            let linked = path
+                .ancestors()
+                .nth(if whole_shard { 2 } else { 1 })
+                .unwrap();
+            let elsewhere = directory.path().join("elsewhere");
+            fs::rename(linked, &elsewhere).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, linked).unwrap();
+
+            let listed = PoolShard::list(layout, name(1).shard()).unwrap();
+            assert_eq!((listed.names.len(), listed.foreign), (0, 1));
+            let mut open = OpenShard::of(layout, name(1).shard());
+            let below = linked.strip_prefix(store.path()).unwrap();
+            for unreached in [
+                open.length(&name(1)).map(|_| ()),
+                open.delete(&name(1), &name(1).to_string(), true)
+                    .map(|_| ()),
+            ] {
+                let Err(Unreached::NoDirectory(named)) = unreached else {
+                    panic!("{unreached:?}");
+                };
+                assert_eq!(Path::new(&named), below);
+            }
+            assert!(path.exists(), "it was deleted through the link");
+        }
+    }
+
+    #[test]
+    fn what_is_deleted_is_gone_and_a_directory_never_is() {
+        let (_directory, store) = new_store();
+        put(&store, 1);
+        let path = store.layout().pool_path(&name(1));
+        let mut open = OpenShard::of(store.layout(), name(1).shard());
+        let text = name(1).to_string();
+        for apply in [false, true] {
+            assert!(path.exists());
+            assert_eq!(open.delete(&name(1), &text, apply).unwrap(), name(1).size);
+        }
+        assert!(!path.exists());
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(open.length(&name(1)), Ok(None)));
+        assert!(open.delete(&name(1), &text, true).is_err());
+        assert!(path.is_dir());
     }
 }

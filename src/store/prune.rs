@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::digest::{Reader, intact};
-use super::durable::{failed, rename};
+use super::durable::{HALF, failed, rename};
 use super::layout::{CATALOG_FILE, SetId};
 use super::lock::{ReadLock, SoleLock};
 use super::named::{NameList, Named};
-use super::pool::PoolShard;
+use super::pool::{OpenShard, PoolShard};
 use super::record::SetRecord;
 use super::retention::{Apart, Judged, Keep, judge};
 use super::{Listed, Store, StoreError};
@@ -310,29 +310,26 @@ fn sweep_shard(
     part: &mut Pruned,
 ) -> Result<(), StoreError> {
     let listed = PoolShard::list(store.layout(), shard)?;
+    let mut directory = OpenShard::of(store.layout(), shard);
+    let mut delete = |name: &RepositoryName, file_name: &str| {
+        directory.delete(name, file_name, apply).map_err(|why| {
+            let path = store.layout().pool_path(name).with_file_name(file_name);
+            failed("delete", &path, why.into())
+        })
+    };
     part.foreign += listed.foreign;
     for name in &listed.names {
         if in_use.may_go(name) {
-            let path = store.layout().pool_path(name);
-            part.contents.add(delete(&path, apply)?);
+            part.contents.add(delete(name, &name.to_string())?);
         } else {
             part.kept += 1;
         }
     }
     // A backup that runs has its contents on their way; with --apply there is none.
-    for path in listed.halves {
-        part.halves.add(delete(&path, apply)?);
+    for name in &listed.halves {
+        part.halves.add(delete(name, &format!("{name}{HALF}"))?);
     }
     Ok(())
-}
-
-/// Deletes a file, and says how long it was.
-fn delete(path: &Path, apply: bool) -> Result<u64, StoreError> {
-    let meta = fs::symlink_metadata(path).map_err(|source| failed("read", path, source))?;
-    if apply {
-        fs::remove_file(path).map_err(|source| failed("delete", path, source))?;
-    }
-    Ok(meta.len())
 }
 
 /// Deletes the directories of the sets that go, and counts what is in them.

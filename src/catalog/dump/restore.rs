@@ -244,7 +244,8 @@ fn start(mut command: Command) -> Result<(Restore, ChildStdout), CatalogError> {
         let program = PathBuf::from(command.get_program()).display().to_string();
         let why = if error.kind() == io::ErrorKind::NotFound {
             "is not installed: a dump in custom, tar or directory format needs it \
-             (apt-get install postgresql-client)"
+             (apt-get install postgresql-client); or name the directory of PostgreSQL's programs \
+             with --pg-bindir"
                 .to_owned()
         } else {
             format!("cannot be started: {error}")

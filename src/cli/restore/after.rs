@@ -16,7 +16,7 @@ use crate::report::{Clock, Report};
 use crate::repository::Tree;
 use crate::store::Store;
 use crate::store::held::Held;
-use crate::sysconf::{RepositoryType, Sysconf};
+use crate::sysconf::{Programs, RepositoryType, Sysconf};
 
 /// The types that a check looks at after a restore.
 pub(super) fn checked_types(parts: Parts) -> Vec<RepositoryType> {
@@ -38,6 +38,7 @@ pub(super) struct After<'a> {
     pub(super) store: &'a Store,
     /// The set's dump: what there is to check against where no database can be reached.
     pub(super) dump: PathBuf,
+    pub(super) programs: &'a Programs,
     pub(super) types: Vec<RepositoryType>,
 }
 
@@ -102,7 +103,7 @@ impl After<'_> {
     /// then held against the set's own dump.
     fn rows(&self, done: &Done, progress: &Progress) -> Result<(Source, Catalog), Failure> {
         let read = |source: Source| {
-            let catalog = source.read(self.global, self.sysconf, None, progress)?;
+            let catalog = source.read(self.global, self.sysconf, self.programs, None, progress)?;
             Ok((source, catalog))
         };
         let live = self.database.map(|target| {

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::backup::ProgramArguments;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, OutputArguments};
+use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::{Global, exit, place};
 use crate::catalog::Hosts;
@@ -234,6 +234,7 @@ fn attempt(
         database: database.as_ref(),
         store: &store,
         dump: record.dump.file.path(&store.layout().set(id)),
+        programs: &programs,
         types: after::checked_types(parts),
     };
     let worked = work(&request, tree, &after, progress);

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::cli::error::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::{Global, place, source};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, free_room};
 use crate::recover::database::{Owner, Target};
 use crate::recover::restore::{Parts, RestoreError};
 use crate::recover::{files, place as own};
@@ -138,9 +138,7 @@ pub(super) fn warn_of_unknown_owner(tree: &Tree, progress: &Progress) {
 
 /// Says at the start what room the files need at most, and what there is.
 pub(super) fn say_what_room_it_needs(tree: Option<&Tree>, record: &SetRecord, progress: &Progress) {
-    let Some(Ok(stat)) = tree.map(|tree| rustix::fs::statvfs(tree.path())) else {
-        return;
-    };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    progress.room(record.counts.pool.bytes, free);
+    if let Some(Ok(free)) = tree.map(|tree| free_room(tree.path())) {
+        progress.room(record.counts.pool.bytes, free);
+    }
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::DrillError;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, free_room};
 use crate::store::SetRecord;
 use crate::store::record::{LEFT_TO_URLS, LeftOut};
 
@@ -49,12 +49,11 @@ impl Room {
 
     /// Says what is needed, and refuses to begin without the least of it.
     pub(super) fn require(self, scratch: &Path, monitor: &dyn Monitor) -> Result<(), DrillError> {
-        let stat = rustix::fs::statvfs(scratch).map_err(|error| DrillError::Scratch {
+        let free = free_room(scratch).map_err(|source| DrillError::Scratch {
             action: "use",
             path: scratch.to_owned(),
-            source: error.into(),
+            source,
         })?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         monitor.room(self.most, free);
         if free < self.least {
             return Err(DrillError::NoRoom {

@@ -40,8 +40,8 @@ use crate::catalog::{Amount, Catalog, Hosts, LiveRows};
 use crate::check::{self, Aids, Backups, Outcome, Spool};
 use crate::manifest::jsonl::Header;
 use crate::manifest::{Amounts, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold};
-use crate::monitor::{Monitor, Phase};
-use crate::repository::Tree;
+use crate::monitor::{Monitor, Phase, free_room};
+use crate::repository::{Shard, Tree};
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
 
@@ -119,6 +119,10 @@ pub struct Made {
     pub catalog: Catalog,
     /// What was dumped, for a person.
     pub origin: String,
+    /// What was looked at of the repository.
+    pub coverage: check::Coverage,
+    /// The shards that were looked at completely.
+    pub complete_shards: Vec<Shard>,
 }
 
 /// Makes sure that a database can be dumped: it is FOSSology's server that answers, and the client
@@ -332,6 +336,8 @@ impl Making<'_> {
             skip_would_save: collected.amounts.skip_would_save,
             catalog,
             origin: request.dump.origin(),
+            coverage: outcome.coverage,
+            complete_shards: outcome.complete_shards,
         })
     }
 
@@ -527,11 +533,9 @@ impl Making<'_> {
             SetKind::GoldOnly => summary.gold,
             SetKind::Full => summary.files,
         };
-        let Ok(stat) = rustix::fs::statvfs(self.store.path()) else {
-            return;
-        };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        self.monitor.room(all.bytes.saturating_sub(held), free);
+        if let Ok(free) = free_room(self.store.path()) {
+            self.monitor.room(all.bytes.saturating_sub(held), free);
+        }
     }
 }
 

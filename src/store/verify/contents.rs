@@ -1,7 +1,6 @@
 //! The contents in the pool, each once.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 
 use super::{Coverage, Options, Seen, Verified};
@@ -13,6 +12,7 @@ use crate::repository::{RepositoryName, Shard, TreePath};
 use crate::store::digest::Reader;
 use crate::store::layout::{SetId, pool_path};
 use crate::store::named::{NameList, Named};
+use crate::store::pool::{OpenShard, Unreached};
 use crate::store::record::SetRecord;
 use crate::store::{Store, StoreError};
 use crate::sysconf::RepositoryType;
@@ -81,8 +81,10 @@ impl Contents<'_> {
         monitor: &dyn Monitor,
     ) -> Result<bool, StoreError> {
         let reads = self.options.slice.contains(shard);
+        let mut directory = OpenShard::of(self.store.layout(), shard);
         for named in self.names.shard(shard)? {
-            let Some(fault) = self.contents(&named, reads, share, reader, monitor) else {
+            let looked = self.contents(&named, reads, &mut directory, share, reader, monitor);
+            let Some(fault) = looked else {
                 return Ok(false);
             };
             let Some((kind, detail)) = fault else {
@@ -113,6 +115,7 @@ impl Contents<'_> {
         &self,
         named: &Named,
         reads: bool,
+        directory: &mut OpenShard,
         share: &mut Share,
         reader: &mut Reader,
         monitor: &dyn Monitor,
@@ -123,25 +126,29 @@ impl Contents<'_> {
         let coverage = &mut share.coverage;
         let size = named.name.size;
         coverage.named.add(size);
-        let path = self.store.layout().pool_path(&named.name);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if !meta.is_file() => {
+        match directory.length(&named.name) {
+            Ok(None) => {
                 return Some(Some((
                     Kind::Unreadable,
                     Some("not a regular file".to_owned()),
                 )));
             }
-            Ok(meta) if meta.len() != size => {
-                let detail = format!("{} bytes instead of {size}", meta.len());
+            Ok(Some(bytes)) if bytes != size => {
+                let detail = format!("{bytes} bytes instead of {size}");
                 return Some(Some((Kind::WrongSize, Some(detail))));
             }
-            Ok(_) => coverage.found.add(size),
-            Err(error) => return Some(Some(of_error(&error, named))),
+            Ok(Some(_)) => coverage.found.add(size),
+            Err(Unreached::NoDirectory(path)) => {
+                let detail = format!("{path} is no directory, and a link is not followed");
+                return Some(Some((missing(named), Some(detail))));
+            }
+            Err(Unreached::System(error)) => return Some(Some(of_error(&error, named))),
         }
         if !reads {
             return Some(None);
         }
         coverage.to_read.add(size);
+        let path = self.store.layout().pool_path(&named.name);
         let contents = match reader.read(&path, monitor) {
             Ok(contents) => contents?,
             Err(error) => return Some(Some(of_error(&error, named))),
@@ -196,13 +203,17 @@ impl Contents<'_> {
 /// What an error of the system means for contents.
 fn of_error(error: &io::Error, named: &Named) -> (Kind, Option<String>) {
     if error.kind() == io::ErrorKind::NotFound {
-        let kind = match type_of(named) {
-            RepositoryType::Gold => Kind::MissingGold,
-            _ => Kind::MissingDerived,
-        };
-        return (kind, None);
+        return (missing(named), None);
     }
     (Kind::Unreadable, Some(error.to_string()))
+}
+
+/// The kind of contents that are not there.
+fn missing(named: &Named) -> Kind {
+    match type_of(named) {
+        RepositoryType::Gold => Kind::MissingGold,
+        _ => Kind::MissingDerived,
+    }
 }
 
 /// The type that decides how bad a loss is.

@@ -8,7 +8,8 @@
 //! 3. What was found is noted in the store's state.
 //!
 //! What is damaged is a finding and never ends a run. A set whose manifest cannot be read whole
-//! makes the run incomplete: nobody can tell what it names.
+//! makes the run incomplete: nobody can tell what it names. A set of a newer format is passed over and
+//! named, unless it is the one that was asked for.
 
 mod agreement;
 mod contents;
@@ -31,6 +32,7 @@ use crate::catalog::Amount;
 use crate::check::{Batch, Slice, Spool};
 use crate::monitor::{Monitor, Phase};
 use crate::repository::{RepositoryName, Shard};
+use crate::sysconf::Programs;
 use contents::Contents;
 use own_files::{SetCheck, part_of};
 
@@ -40,6 +42,8 @@ pub struct Options {
     /// Which parts of the contents are read. A dump is held against its manifest with the part
     /// that the set's id falls into.
     pub slice: Slice,
+    /// Where `pg_restore` is, which reads the dumps.
+    pub programs: Programs,
     /// Threads; at least 1.
     pub threads: usize,
     /// Where scratch files go.
@@ -79,6 +83,18 @@ pub struct SetCoverage {
 }
 
 impl SetCoverage {
+    /// Nothing of a set was looked at yet.
+    fn unread(id: SetId) -> SetCoverage {
+        SetCoverage {
+            id: id.to_string(),
+            manifest: State::Unread,
+            dump: State::Unread,
+            others: State::Unread,
+            agreement: State::Unread,
+            entries: 0,
+        }
+    }
+
     /// Whether anything of the set's own is damaged.
     pub fn is_damaged(&self) -> bool {
         [self.manifest, self.dump, self.others, self.agreement].contains(&State::Damaged)
@@ -105,12 +121,31 @@ pub struct Verified {
     pub findings: Spool,
     /// What was looked at.
     pub coverage: Coverage,
-    /// Everything that was asked for was looked at.
+    /// Everything that was asked for was looked at, but for the sets of a newer format.
     pub complete: bool,
+    /// Sets of a format that this program does not know, and did not look at.
+    pub newer: Vec<SetId>,
     /// The shards whose contents were looked at completely.
     pub complete_shards: Vec<Shard>,
     /// Why not everything could be looked at.
     pub troubles: Vec<String>,
+}
+
+impl Verified {
+    /// Whether everything was looked at.
+    pub fn is_complete(&self) -> bool {
+        self.complete && self.newer.is_empty()
+    }
+
+    /// Names a set that this program is too old for.
+    fn pass_over(&mut self, id: SetId, format: u64, monitor: &dyn Monitor) {
+        let trouble = format!("set {id} is of a newer format ({format}); not verified");
+        monitor.warn(&trouble);
+        self.troubles.push(trouble);
+        self.coverage.sets.push(SetCoverage::unread(id));
+        self.newer.push(id);
+        monitor.advance(1, 0);
+    }
 }
 
 /// Verifies the set of a store that a text means (see [`Store::find_set`]), or all sets. Nothing is
@@ -135,10 +170,12 @@ pub fn run(
         findings: Spool::new(&options.scratch)?,
         coverage: Coverage::default(),
         complete: true,
+        newer: Vec::new(),
         complete_shards: Vec::new(),
         troubles: Vec::new(),
     };
-    let checks = check_sets(store, sets, options, &mut verified, monitor)?;
+    let whole_store = wanted.is_none();
+    let checks = check_sets(store, sets, whole_store, options, &mut verified, monitor)?;
     let readable: Vec<(SetId, SetRecord)> = checks
         .iter()
         .filter(|check| check.coverage.manifest == State::Good)
@@ -165,10 +202,11 @@ pub fn run(
     Ok(verified)
 }
 
-/// Checks what each set has by itself.
+/// Checks what each set has by itself. Of a whole store, sets of a newer format are passed over.
 fn check_sets(
     store: &Store,
     mut sets: Vec<SetId>,
+    whole_store: bool,
     options: &Options,
     verified: &mut Verified,
     monitor: &dyn Monitor,
@@ -180,7 +218,14 @@ fn check_sets(
     let mut reader = Reader::default();
     let mut batch = Batch::default();
     for id in sets {
-        let mut check = SetCheck::of(store, id, options, &mut reader, monitor)?;
+        let mut check = match SetCheck::of(store, id, options, &mut reader, monitor) {
+            Ok(check) => check,
+            Err(error) => {
+                let format = error.newer_format().filter(|_| whole_store);
+                verified.pass_over(id, format.ok_or(error)?, monitor);
+                continue;
+            }
+        };
         for finding in check.findings.drain(..) {
             batch.push(finding);
         }

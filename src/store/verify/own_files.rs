@@ -7,7 +7,6 @@ use super::{Options, SetCoverage, State, told};
 use crate::catalog::dump::{self, DumpOptions, Input};
 use crate::catalog::{Catalog, CatalogError};
 use crate::check::{Finding, Kind, Severity};
-use crate::manifest::ManifestError;
 use crate::monitor::Monitor;
 use crate::repository::{Shard, TreePath};
 use crate::store::digest::{Reader, intact};
@@ -28,8 +27,8 @@ pub(super) struct SetCheck {
 }
 
 impl SetCheck {
-    /// Looks at a set. What is wrong with it is found; only being asked to stop, a lack of scratch
-    /// room and a newer format end the run.
+    /// Looks at a set. What is wrong with it is found; only being asked to stop and a lack of scratch
+    /// room end the run, and a newer format the look at this set.
     pub(super) fn of(
         store: &Store,
         id: SetId,
@@ -40,20 +39,13 @@ impl SetCheck {
         let mut check = SetCheck {
             id,
             record: None,
-            coverage: SetCoverage {
-                id: id.to_string(),
-                manifest: State::Unread,
-                dump: State::Unread,
-                others: State::Unread,
-                agreement: State::Unread,
-                entries: 0,
-            },
+            coverage: SetCoverage::unread(id),
             findings: Vec::new(),
             troubles: Vec::new(),
         };
         let record = match store.record(id) {
             Ok(record) => record,
-            Err(error) if error.is_misuse() => return Err(error),
+            Err(error) if error.newer_format().is_some() => return Err(error),
             Err(error) => {
                 check.coverage.others = State::Damaged;
                 check.damage(RECORD_FILE, Kind::Corrupt, &told(&error));
@@ -134,9 +126,7 @@ impl SetCheck {
         match compared {
             Ok(agreement) => self.take(agreement, record, catalog.is_some()),
             Err(StoreError::Catalog(error)) => return Err(error.into()),
-            Err(error @ StoreError::Manifest(ManifestError::OtherFormat { .. })) => {
-                return Err(error);
-            }
+            Err(error) if error.newer_format().is_some() => return Err(error),
             Err(error) => {
                 self.coverage.manifest = State::Damaged;
                 self.damage(&record.manifest.file.file, Kind::Corrupt, &told(&error));
@@ -176,7 +166,7 @@ impl SetCheck {
         let path = record.dump.file.path(&store.layout().set(self.id));
         let how = DumpOptions {
             database: record.source.database.clone(),
-            bindir: None,
+            bindir: options.programs.directory().map(Path::to_owned),
         };
         let catalog = Input::open(&path).and_then(|input| {
             dump::read_catalog(
