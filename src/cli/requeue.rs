@@ -16,7 +16,7 @@ use crate::monitor::Monitor;
 use crate::recover::requeue::{
     self, Job, JobEnd, OpenUnpack, Options, Outcome, Patience, Scheduler, Server, Told,
 };
-use crate::report::{Clock, bytes_for_people, grouped, printable};
+use crate::report::{Clock, bytes_for_people, counted, grouped, printable};
 use crate::sysconf::RepositoryType;
 
 /// So many unpacks are listed for people; failed ones always.
@@ -239,11 +239,6 @@ fn verdict(outcome: &Outcome) -> String {
         (true, true) => format!("PLAN: {what}"),
         (true, false) => format!("OK: {what}"),
     }
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", grouped(number))
 }
 
 fn time(seconds: f64) -> String {

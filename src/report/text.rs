@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::number::{bytes_for_people, grouped};
+use super::number::{bytes_for_people, counted, grouped};
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
 use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
 use crate::sysconf::RepositoryType;
@@ -187,17 +187,17 @@ fn looked_at(
     )?;
     writeln!(
         out,
-        "  database  {}: {} uploads, {} pfiles, {} tree rows",
+        "  database  {}: {}, {}, {}",
         printable(&catalog.origin),
-        grouped(catalog.uploads),
-        grouped(catalog.pfiles),
-        grouped(catalog.tree_rows)
+        counted(catalog.uploads, "upload"),
+        counted(catalog.pfiles, "pfile"),
+        counted(catalog.tree_rows, "tree row")
     )?;
     if coverage.verify {
         writeln!(
             out,
-            "  read      {} files, {}",
-            grouped(coverage.read.files),
+            "  read      {}, {}",
+            counted(coverage.read.files, "file"),
             bytes_for_people(coverage.read.bytes)
         )?;
     }
