@@ -13,6 +13,7 @@ mod catalog_format;
 mod connections;
 mod database_restore;
 mod database_shapes;
+mod demo;
 mod drill;
 mod fetching;
 mod fixtures_story;
