@@ -495,7 +495,7 @@ fn gold_at_its_urls_is_fetched_in_a_full_drill_only() {
     cheap.assert_code(0);
     assert_eq!(left(&cheap), 1);
     let verdict = cheap.report()["verdict"].as_str().map(str::to_owned);
-    assert!(verdict.is_some_and(|verdict| verdict.contains("left to their URLs (not tried)")));
+    assert!(verdict.is_some_and(|verdict| verdict.contains("; 1 is left to its URL (not tried)")));
     assert_eq!(web.requests().len(), 0);
     let whole = range.drill(&["--full", "--allow-local-urls"]);
     whole.assert_code(0);

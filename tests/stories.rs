@@ -14,6 +14,7 @@ mod client_programs;
 mod connections;
 mod database_restore;
 mod database_shapes;
+mod demo;
 mod drill;
 mod fetching;
 mod fixtures_story;

@@ -504,8 +504,9 @@ fn make_sure_of_files(
         return Err(CheckError::NotMounted {
             path: tree.path().to_owned(),
             known: format!(
-                "{} files in gold and {} in files{}",
+                "{} file{} in gold and {} in files{}",
                 summary.gold.files,
+                if summary.gold.files == 1 { "" } else { "s" },
                 summary.files.files,
                 elsewhere(survey)
             ),

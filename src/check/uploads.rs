@@ -92,7 +92,8 @@ fn of_upload(upload: &Upload, summary: &Summary) -> Vec<Finding> {
         } else {
             (Severity::Notice, "")
         };
-        let detail = format!("{name}: {rows} tree rows, its unpack processed {items}{witness}");
+        let s = if rows == 1 { "" } else { "s" };
+        let detail = format!("{name}: {rows} tree row{s}, its unpack processed {items}{witness}");
         findings.push(about(Kind::PartialTree, severity, detail));
     }
     findings
@@ -122,8 +123,10 @@ pub(super) fn abandoned(temporary: &Temporary, summary: &Summary, now: i64) -> O
     let age = u64::try_from(now.saturating_sub(temporary.modified)).unwrap_or(0) / 86_400;
     finding.age_days = Some(age);
     finding.detail = Some(format!(
-        "{} files, last changed {age} days ago",
-        temporary.files
+        "{} file{}, last changed {age} day{} ago",
+        temporary.files,
+        if temporary.files == 1 { "" } else { "s" },
+        if age == 1 { "" } else { "s" }
     ));
     Some(finding)
 }

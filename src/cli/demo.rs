@@ -16,7 +16,7 @@ use crate::manifest::{SetKind, Types, UrlGold};
 use crate::monitor::{Monitor, Phase};
 use crate::recover::restore::{self, Parts};
 use crate::recover::{files, requeue};
-use crate::report::{self, Clock, Format, Report, Style, bytes_for_people, grouped};
+use crate::report::{self, Clock, Format, Report, Style, bytes_for_people, counted};
 use crate::repository::{Access, Tree};
 use crate::store::Store;
 use crate::store::backup::{self, DumpSource};
@@ -199,12 +199,12 @@ impl MadeUp {
         writeln!(
             out,
             "A made-up FOSSology server, with a dump in place of its database:\n  \
-             {} uploads, {} files ({}), {} pfiles, {} tree rows",
-            grouped(counts.uploads),
-            grouped(counts.gold_files + counts.derived_files),
+             {}, {} ({}), {}, {}",
+            counted(counts.uploads, "upload"),
+            counted(counts.gold_files + counts.derived_files, "file"),
             bytes_for_people(counts.bytes),
-            grouped(counts.pfiles),
-            grouped(counts.tree_rows)
+            counted(counts.pfiles, "pfile"),
+            counted(counts.tree_rows, "tree row")
         )?;
         writeln!(
             out,

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::sets::{ListFormat, print_json};
 use super::{Global, exit};
 use crate::catalog::Amount;
-use crate::report::{bytes_for_people, grouped, printable};
+use crate::report::{bytes_for_people, counted, grouped, printable};
 use crate::store::Store;
 use crate::store::prune::{self, Options, Pruned};
 use crate::store::retention::Keep;
@@ -183,20 +183,30 @@ impl Table {
         }
         writeln!(
             out,
-            "{} {freed}: {} files of the pool ({}), {} of the sets ({}); {} files of the pool stay",
+            "{} {freed}: {} of the pool ({}), {} of the sets ({}); {} of the pool {}",
             bytes_for_people(self.freed_bytes),
-            grouped(self.contents.files + self.halves.files),
+            counted(self.contents.files + self.halves.files, "file"),
             bytes_for_people(self.contents.bytes + self.halves.bytes),
             grouped(self.own_files.files),
             bytes_for_people(self.own_files.bytes),
-            grouped(self.contents_kept)
+            counted(self.contents_kept, "file"),
+            if self.contents_kept == 1 {
+                "stays"
+            } else {
+                "stay"
+            }
         )?;
         if self.foreign > 0 {
             writeln!(
                 out,
-                "{} things in {}/pool are none of fogold's, and stay",
-                grouped(self.foreign),
-                printable(&self.store)
+                "{} in {}/pool {}",
+                counted(self.foreign, "thing"),
+                printable(&self.store),
+                if self.foreign == 1 {
+                    "is none of fogold's, and stays"
+                } else {
+                    "are none of fogold's, and stay"
+                }
             )?;
         }
         Ok(())

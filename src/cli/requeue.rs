@@ -14,9 +14,9 @@ use super::{Global, exit, place};
 use crate::check;
 use crate::monitor::Monitor;
 use crate::recover::requeue::{
-    self, Job, JobEnd, Options, Outcome, Patience, Scheduler, Server, Told,
+    self, Job, JobEnd, OpenUnpack, Options, Outcome, Patience, Scheduler, Server, Told,
 };
-use crate::report::{Clock, bytes_for_people, grouped, printable};
+use crate::report::{Clock, bytes_for_people, counted, grouped, printable};
 use crate::sysconf::RepositoryType;
 
 /// So many unpacks are listed for people; failed ones always.
@@ -223,6 +223,9 @@ fn verdict(outcome: &Outcome) -> String {
     let unpacks = (outcome.jobs.len() + trees) as u64;
     let what = match (unpacks, outcome.dry_run) {
         (0, _) if outcome.open.is_empty() => "nothing to unpack".to_owned(),
+        (0, _) if outcome.open.iter().any(|open| open.started.is_some()) => {
+            "what is needed is queued or started already".to_owned()
+        }
         (0, _) => "what is needed is queued already".to_owned(),
         (_, true) => format!(
             "{}, about {}",
@@ -236,11 +239,6 @@ fn verdict(outcome: &Outcome) -> String {
         (true, true) => format!("PLAN: {what}"),
         (true, false) => format!("OK: {what}"),
     }
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", grouped(number))
 }
 
 fn time(seconds: f64) -> String {
@@ -300,15 +298,7 @@ fn jobs(outcome: &Outcome) -> Vec<String> {
 
 /// What there is to say of uploads that are not unpacked, or not only.
 fn uploads(outcome: &Outcome) -> Vec<String> {
-    let open = outcome.open.iter().map(|open| {
-        format!(
-            "  upload {}: job {} is {} already, and brings back {}",
-            open.upload,
-            open.row,
-            word(open.end),
-            counted(open.brings.files, "file")
-        )
-    });
+    let open = outcome.open.iter().map(open_line);
     let trees = outcome.trees.iter().map(|tree| match &tree.refused {
         Some(why) => format!(
             "  upload {}: its cut tree is left alone: {why}",
@@ -395,6 +385,30 @@ fn rest(outcome: &Outcome) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn open_line(open: &OpenUnpack) -> String {
+    let stands = match (&open.started, open.at_work, open.end) {
+        (Some(time), Some(true), JobEnd::Queued) => {
+            format!("has been at work since {time}, and")
+        }
+        (Some(time), at_work, JobEnd::Queued) => {
+            let where_nobody = match at_work {
+                Some(_) => "no scheduler is at it:",
+                None => "where no scheduler is at it,",
+            };
+            format!(
+                "was started {time} and has no end; {where_nobody} start the scheduler anew with --reset; it"
+            )
+        }
+        (_, _, end) => format!("is {} already, and", word(end)),
+    };
+    format!(
+        "  upload {}: job {} {stands} brings back {}",
+        open.upload,
+        open.row,
+        counted(open.brings.files, "file")
+    )
 }
 
 fn job_line(job: &Job) -> String {

@@ -10,7 +10,7 @@ use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::source::Source;
 use super::{Global, exit, place};
-use crate::report::grouped;
+use crate::report::counted;
 
 /// Save what the database knows to a file
 ///
@@ -61,11 +61,11 @@ pub(super) fn run(
     let summary = catalog.summary();
     progress.finish();
     progress.note(&format!(
-        "{}: {} uploads, {} pfiles, {} tree rows",
+        "{}: {}, {}, {}",
         path.display(),
-        grouped(summary.uploads.len() as u64),
-        grouped(summary.pfile_rows),
-        grouped(summary.tree_rows)
+        counted(summary.uploads.len() as u64, "upload"),
+        counted(summary.pfile_rows, "pfile"),
+        counted(summary.tree_rows, "tree row")
     ));
     Ok(exit::DONE)
 }

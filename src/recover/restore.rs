@@ -94,6 +94,16 @@ pub struct Done {
     pub configuration: Option<PathBuf>,
 }
 
+impl Done {
+    /// Whether every file that could be had is in its place. Where one is not, the same command is to
+    /// go on once what stood in its way is gone.
+    pub fn is_whole(&self) -> bool {
+        self.files
+            .as_ref()
+            .is_none_or(|files| files.unwritten.files == 0)
+    }
+}
+
 /// Why a restore did not come to its end. What was done stays, and the same command goes on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -196,7 +206,7 @@ pub fn run(
 }
 
 /// Says that all is done, the check behind a restore included: until then the same command goes on,
-/// and from then on the database is one that is not empty.
+/// and from then on the database is one that is not empty. Not before [`Done::is_whole`].
 pub fn seal(request: &Request<'_>) -> Result<(), RestoreError> {
     match request.database {
         Some(target) if request.parts.database && !request.dry_run => {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::{bytes_for_people, grouped};
+use super::number::{bytes_for_people, counted, grouped};
 use super::text::{printable, read, tree};
 use super::{Clock, LookedAt, Report, listed, report_catalog, upload_names};
 use crate::catalog::Amount;
@@ -99,12 +99,13 @@ impl Report {
              database could not be asked again about what is missing"
         };
         format!(
-            "{word}: set {} is finished: {} files, {}, of which {} ({}) are new; {state}{unseen}",
+            "{word}: set {} is finished: {}, {}, of which {} ({}) {} new; {state}{unseen}",
             new.set.id,
-            grouped(counts.pool.files),
+            counted(counts.pool.files, "file"),
             bytes_for_people(counts.pool.bytes),
             grouped(counts.new.files),
             bytes_for_people(counts.new.bytes),
+            if counts.new.files == 1 { "is" } else { "are" },
         )
     }
 }
@@ -170,8 +171,8 @@ impl NewSet {
 fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "  {what:<9} {} files, {}{why}",
-        grouped(amount.files),
+        "  {what:<9} {}, {}{why}",
+        counted(amount.files, "file"),
         bytes_for_people(amount.bytes)
     )
 }

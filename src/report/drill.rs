@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::{bytes_for_people, grouped};
+use super::number::{bytes_for_people, counted, grouped};
 use super::text::printable;
 use super::{Clock, LookedAt, Report, report_catalog, upload_names};
 use crate::catalog::Amount;
@@ -106,24 +106,28 @@ fn verdict(drilled: &Drilled, coverage: &DrilledSet) -> String {
     };
     let set = &coverage.set;
     let database = coverage.seconds(&[Step::Dump, Step::Database]);
-    let held = grouped(coverage.held.files);
+    let held = counted(coverage.held.files, "file");
+    let (all, are) = match coverage.held.files {
+        1 => ("the 1 file".to_owned(), "is"),
+        _ => (format!("all {held}"), "are"),
+    };
     let tried = match (coverage.full, drilled.passed) {
         (true, passed) => format!(
-            "set {set} {}: database in {database}, {} files in {}",
+            "set {set} {}: database in {database}, {} in {}",
             if passed {
                 "can be restored"
             } else {
                 "does not bring back everything"
             },
-            grouped(coverage.held.files + coverage.from_urls.files),
+            counted(coverage.held.files + coverage.from_urls.files, "file"),
             coverage.seconds(&[Step::Files])
         ),
         (false, true) => format!(
-            "set {set}: database restored in {database}, and all {held} files of the set are in the pool (names and \
+            "set {set}: database restored in {database}, and {all} of the set {are} in the pool (names and \
              lengths looked at; --full restores and reads them)"
         ),
         (false, false) => format!(
-            "set {set} does not bring back everything: database restored in {database}, {held} files of the set are \
+            "set {set} does not bring back everything: database restored in {database}, {held} of the set {are} \
              in the pool (names and lengths looked at; --full restores and reads them)"
         ),
     };
@@ -134,37 +138,45 @@ fn what_is_missing(drilled: &Drilled, coverage: &DrilledSet) -> String {
     let mut parts = Vec::new();
     match drilled.lost {
         0 => parts.push("nothing would be lost".to_owned()),
-        1 => parts.push("1 file would be lost".to_owned()),
-        lost => parts.push(format!("{} files would be lost", grouped(lost))),
+        lost => parts.push(format!("{} would be lost", counted(lost, "file"))),
     }
-    for (number, what) in [
+    for (number, one, more) in [
         (
             coverage.lost_uploads_total,
+            "upload would lose its original",
             "uploads would lose their original",
         ),
         (
             coverage.broken.files,
+            "file that the set promises cannot be had",
             "files that the set promises cannot be had",
         ),
         (
             drilled.to_recover,
+            "file would have to be recovered otherwise",
             "files would have to be recovered otherwise",
         ),
-        (coverage.by_unpacking.files, "files come back by unpacking"),
+        (
+            coverage.by_unpacking.files,
+            "file comes back by unpacking",
+            "files come back by unpacking",
+        ),
         (
             drilled.as_before,
+            "fault of the database itself comes back with it",
             "faults of the database itself come back with it",
         ),
     ] {
         if number > 0 {
+            let what = if number == 1 { one } else { more };
             parts.push(format!("{} {what}", grouped(number)));
         }
     }
     if coverage.from_urls.files > 0 && !coverage.full {
-        parts.push(format!(
-            "{} are left to their URLs (not tried)",
-            grouped(coverage.from_urls.files)
-        ));
+        parts.push(match coverage.from_urls.files {
+            1 => "1 is left to its URL (not tried)".to_owned(),
+            files => format!("{} are left to their URLs (not tried)", grouped(files)),
+        });
     }
     parts.join("; ")
 }
@@ -214,13 +226,13 @@ impl DrilledSet {
     /// What was tried, for people.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  store     {}", printable(&self.store))?;
-        let rows = |table: &str| grouped(self.rows.get(table).copied().unwrap_or(0));
+        let rows = |table, thing| counted(self.rows.get(table).copied().unwrap_or(0), thing);
         writeln!(
             out,
-            "  database  {} uploads, {} pfiles, {} tree rows",
-            rows("upload"),
-            rows("pfile"),
-            rows("uploadtree")
+            "  database  {}, {}, {}",
+            rows("upload", "upload"),
+            rows("pfile", "pfile"),
+            rows("uploadtree", "tree row")
         )?;
         let (held, fetched) = if self.full {
             (" restored", " fetched from their URLs")
@@ -326,8 +338,8 @@ fn for_people(seconds: f64) -> String {
 fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "  {what:<9} {} files, {}{why}",
-        grouped(amount.files),
+        "  {what:<9} {}, {}{why}",
+        counted(amount.files, "file"),
         bytes_for_people(amount.bytes)
     )
 }

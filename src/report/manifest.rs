@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::{bytes_for_people, grouped};
+use super::number::{bytes_for_people, counted, grouped};
 use super::{Clock, ReportError};
 use crate::catalog::Amount;
 use crate::check::{Kind, Outcome};
@@ -131,9 +131,9 @@ impl ManifestReport {
         let held = self.amounts.held();
         writeln!(
             out,
-            "A {} set holds {} files, {}.",
+            "A {} set holds {}, {}.",
             self.kind,
-            grouped(held.files),
+            counted(held.files, "file"),
             bytes_for_people(held.bytes)
         )?;
         let amounts = &self.amounts;
@@ -175,7 +175,7 @@ impl ManifestReport {
             writeln!(
                 out,
                 "\n--url-gold skip would leave out {} more, {}: gold that can be fetched again from its URL.",
-                files(amounts.skip_would_save.files),
+                counted(amounts.skip_would_save.files, "file"),
                 bytes_for_people(amounts.skip_would_save.bytes)
             )?;
         }
@@ -189,7 +189,7 @@ impl ManifestReport {
         writeln!(
             out,
             "\n{} could not be taken: gone since the tree was listed, or not what the name promises.",
-            files(self.not_taken_files)
+            counted(self.not_taken_files, "file")
         )?;
         for file in &self.not_taken {
             writeln!(
@@ -204,13 +204,6 @@ impl ManifestReport {
             writeln!(out, "  and {} more", grouped(self.not_taken_files - named))?;
         }
         Ok(())
-    }
-}
-
-fn files(count: u64) -> String {
-    match count {
-        1 => "1 file".to_owned(),
-        count => format!("{} files", grouped(count)),
     }
 }
 

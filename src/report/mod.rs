@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
 pub use manifest::{ManifestReport, NotTaken};
-pub use number::{bytes_for_people, grouped};
+pub use number::{bytes_for_people, counted, grouped};
 pub use restore::RestoredServer;
 pub use store::StoreCoverage;
 pub use text::{Style, printable};
@@ -324,9 +324,9 @@ impl Report {
         };
         let pfiles = self.catalog.as_ref().map_or(0, |catalog| catalog.pfiles);
         let mut verdict = format!(
-            "{word}: {state}. {} files against {} pfiles, {read}",
-            grouped(files),
-            grouped(pfiles)
+            "{word}: {state}. {} against {}, {read}",
+            counted(files, "file"),
+            counted(pfiles, "pfile")
         );
         let orphans = self.counts.get("orphan").copied().unwrap_or(0);
         if orphans > 10 && orphans * 10 > files * 9 {

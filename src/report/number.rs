@@ -13,6 +13,12 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// So many of a thing: `1 file`, `2,000 files`. Things whose plural has no `s` have no place here.
+pub fn counted(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", grouped(number))
+}
+
 /// A number of bytes in the largest binary unit that leaves at least one of it.
 pub fn bytes_for_people(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -41,6 +47,9 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(grouped(12_345_678), "12,345,678");
+        assert_eq!(counted(0, "file"), "0 files");
+        assert_eq!(counted(1, "file"), "1 file");
+        assert_eq!(counted(1_000, "tree row"), "1,000 tree rows");
         assert_eq!(bytes_for_people(0), "0 B");
         assert_eq!(bytes_for_people(1023), "1023 B");
         assert_eq!(bytes_for_people(1536), "1.5 KiB");

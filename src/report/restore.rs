@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::{bytes_for_people, grouped};
+use super::number::{bytes_for_people, counted, grouped};
 use super::text::printable;
 use super::{Clock, LookedAt, Report, ReportCoverage};
 use crate::catalog::{Amount, Catalog};
@@ -43,12 +43,12 @@ impl Report {
         report.command = "restore";
         // What no database knows, no check misses.
         let lost = done.files.as_ref().map_or(0, |files| files.lost.files);
-        let restored = match lost {
-            0 => "is restored".to_owned(),
-            1 => "is restored but for 1 file".to_owned(),
-            lost => format!("is restored but for {} files", grouped(lost)),
-        };
         report.exit_status = report.exit_status.max(u8::from(lost > 0));
+        if !done.is_whole() {
+            report.complete = false;
+            report.exit_status = 3;
+        }
+        let restored = format!("is restored{}", but_for(done.files.as_ref()));
         let unpacked = report.left_to_unpacking(&done, outcome);
         report.verdict = format!(
             "set {} {restored}{unpacked}. Check: {}",
@@ -77,8 +77,8 @@ impl Report {
         let severe = self.severity(Severity::Loss) + self.severity(Severity::Recoverable);
         if is_gold_only && missing > 0 && missing == severe {
             format!(
-                ", as far as a gold-only set goes: FOSSology unpacks {} files again (fogold requeue --wait)",
-                grouped(missing)
+                ", as far as a gold-only set goes: FOSSology unpacks {} again (fogold requeue --wait)",
+                counted(missing, "file")
             )
         } else {
             String::new()
@@ -92,8 +92,9 @@ impl Report {
         report.complete = true;
         report.verdict = if done.dry_run {
             format!(
-                "DRY RUN: nothing was changed; set {} would be restored",
-                done.set
+                "DRY RUN: nothing was changed; set {} would be restored{}",
+                done.set,
+                but_for(done.files.as_ref())
             )
         } else {
             format!(
@@ -142,14 +143,30 @@ impl RestoredServer {
     }
 }
 
+/// What a restore leaves out.
+fn but_for(files: Option<&Restored>) -> String {
+    let (lost, unwritten) = files.map_or((0, 0), |files| (files.lost.files, files.unwritten.files));
+    let left = match lost + unwritten {
+        0 => return String::new(),
+        left => format!(" but for {}", counted(left, "file")),
+    };
+    if unwritten == 0 {
+        return left;
+    }
+    format!(
+        "{left} ({} could not be put in place: mend that, and run the same command again)",
+        grouped(unwritten)
+    )
+}
+
 /// How many rows there are of what people know.
 fn rows(database: &database::Outcome) -> String {
-    let rows = |table: &str| grouped(database.rows.get(table).copied().unwrap_or(0));
+    let rows = |table, thing| counted(database.rows.get(table).copied().unwrap_or(0), thing);
     format!(
-        "{} uploads, {} pfiles, {} tree rows",
-        rows("upload"),
-        rows("pfile"),
-        rows("uploadtree")
+        "{}, {}, {}",
+        rows("upload", "upload"),
+        rows("pfile", "pfile"),
+        rows("uploadtree", "tree row")
     )
 }
 
@@ -231,18 +248,19 @@ fn of_queue_and_paths(
     }
     let paths = database.paths.logs + database.paths.reports;
     let source = printable(source_repository);
+    let name = if paths == 1 { "names" } else { "name" };
     if paths > 0 && database.paths_rewritten {
         writeln!(
             out,
-            "  paths     {} rows that named files below {source} name the new place now",
-            grouped(paths)
+            "  paths     {} that named files below {source} {name} the new place now",
+            counted(paths, "row")
         )?;
     } else if paths > 0 && here.is_some_and(|here| here != source_repository) {
         writeln!(
             out,
-            "  paths     {} rows name files below {source}, which is not where the repository is now;\n            \
-             to have them name the new place: the same command with --rewrite-paths --clean",
-            grouped(paths)
+            "  paths     {} {name} files below {source}, which is not where the repository is now;\n            \
+             to have the new place named: the same command with --rewrite-paths --clean",
+            counted(paths, "row")
         )?;
     }
     Ok(())
@@ -287,6 +305,11 @@ fn of_files(files: &Restored, out: &mut dyn Write) -> io::Result<()> {
             " that stood in their place and are good",
         ),
         ("lost", files.lost, " could not be had"),
+        (
+            "unwritten",
+            files.unwritten,
+            " could not be put in their place",
+        ),
     ] {
         if amount.files > 0 {
             line(what, amount, why, out)?;
@@ -298,8 +321,8 @@ fn of_files(files: &Restored, out: &mut dyn Write) -> io::Result<()> {
 fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "  {what:<9} {} files, {}{why}",
-        grouped(amount.files),
+        "  {what:<9} {}, {}{why}",
+        counted(amount.files, "file"),
         bytes_for_people(amount.bytes)
     )
 }

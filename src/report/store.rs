@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::number::grouped;
+use super::number::{counted, grouped};
 use super::text::{printable, read};
 use super::{Clock, LookedAt, Report};
 use crate::catalog::Amount;
@@ -70,8 +70,7 @@ impl Report {
         };
         let state = match damaged {
             0 => "nothing is missing or damaged".to_owned(),
-            1 => "1 finding".to_owned(),
-            damaged => format!("{} findings", grouped(damaged)),
+            damaged => counted(damaged, "finding"),
         };
         let state = if self.complete {
             state
@@ -98,9 +97,9 @@ impl Report {
             format!(": slice {}", coverage.slice)
         };
         format!(
-            "{word}: {state}. {sets}, {} of {} files found, contents of {} read{slice}",
+            "{word}: {state}. {sets}, {} of {} found, contents of {} read{slice}",
             grouped(coverage.found.files),
-            grouped(coverage.named.files),
+            counted(coverage.named.files, "file"),
             grouped(coverage.read.files),
         )
     }
@@ -133,9 +132,9 @@ impl StoreCoverage {
         for set in &self.sets {
             writeln!(
                 out,
-                "  set       {}: {} files; manifest {}, dump {}, other files {}, manifest and dump together {}",
+                "  set       {}: {}; manifest {}, dump {}, other files {}, manifest and dump together {}",
                 set.id,
-                grouped(set.entries),
+                counted(set.entries, "file"),
                 word(set.manifest),
                 word(set.dump),
                 word(set.others),

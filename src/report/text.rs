@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::number::{bytes_for_people, grouped};
+use super::number::{bytes_for_people, counted, grouped};
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
 use crate::catalog::Amount;
 use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
@@ -170,11 +170,11 @@ fn looked_at(
     tree(&coverage.repository, coverage.depth, &coverage.listed, out)?;
     writeln!(
         out,
-        "  database  {}: {} uploads, {} pfiles, {} tree rows",
+        "  database  {}: {}, {}, {}",
         printable(&catalog.origin),
-        grouped(catalog.uploads),
-        grouped(catalog.pfiles),
-        grouped(catalog.tree_rows)
+        counted(catalog.uploads, "upload"),
+        counted(catalog.pfiles, "pfile"),
+        counted(catalog.tree_rows, "tree row")
     )?;
     if coverage.verify {
         read(coverage.read, out)?;
@@ -212,8 +212,8 @@ pub(super) fn tree(
 pub(super) fn read(amount: Amount, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "  read      {} files, {}",
-        grouped(amount.files),
+        "  read      {}, {}",
+        counted(amount.files, "file"),
         bytes_for_people(amount.bytes)
     )
 }

@@ -17,7 +17,7 @@ const PIECE: usize = 1024 * 1024;
 
 /// What reading a file showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// Its length.
     pub bytes: u64,
     /// Its blake3.

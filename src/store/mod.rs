@@ -24,6 +24,7 @@ mod named;
 mod notes;
 mod pool;
 pub mod prune;
+pub(crate) mod reading;
 pub mod record;
 pub mod retention;
 mod sets;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use fogold::fixtures::ServerSpec;
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::{
     NEEDED, corrupt, file_of, gold_of, list, listing_paths, queue, run, unused_in_healthy, uploads,
 };
-use crate::support::{Cluster, Fogold, MadeUp, Recorded};
+use crate::support::{Cluster, FakeScheduler, Fogold, MadeUp, Mood, Recorded};
 
 #[test]
 fn a_dry_run_shows_the_plan_and_changes_nothing() {
@@ -208,6 +209,133 @@ fn a_bad_copy_gives_way_before_it_is_unpacked() {
     );
     let kept = fs::read(server.repository().join(quarantined[0])).expect("the bad copy");
     assert_eq!(kept, bad);
+}
+
+/// Queues the unpack of an upload as somebody else would have; returns its row.
+fn queue_by_hand(server: &Recorded, upload: i32) -> i32 {
+    server.sql(&format!(
+        "INSERT INTO job (job_queued, job_name, job_upload_fk, job_user_fk) VALUES (now(), 'reunpack', {upload}, 3);
+         INSERT INTO jobqueue (jq_job_fk, jq_type, jq_args) SELECT max(job_pk), 'ununpack', '{upload}' FROM job",
+    ));
+    i32::try_from(server.number("SELECT max(jq_pk)::int8 FROM jobqueue")).expect("a key")
+}
+
+#[test]
+fn an_unpack_that_was_started_and_has_no_end_is_told_from_a_queued_one() {
+    let Some(server) = Recorded::open("A-healthy", "requeue_started") else {
+        return;
+    };
+    fs::remove_file(file_of(&server, &[13])).expect("a file");
+    let row = queue_by_hand(&server, 13);
+    let start = |time: &str| {
+        server.sql(&format!(
+            "UPDATE jobqueue SET jq_starttime = {time} WHERE jq_pk = {row}"
+        ));
+    };
+    let plan = || {
+        let report = run(server.requeue().arg("--dry-run"), 0);
+        assert_eq!(uploads(&report["jobs"]), Vec::<i64>::new());
+        assert_eq!(uploads(&report["open"]), [13]);
+        let text = Fogold::new(["requeue", "--dry-run", "--sysconfdir"])
+            .arg(server.sysconfdir())
+            .run();
+        (report["open"][0].clone(), text.text())
+    };
+    // Still to start, and paused before it did.
+    for time in ["NULL", "'9999-12-31 00:00:00+00'"] {
+        start(time);
+        let (open, text) = plan();
+        assert_eq!(
+            (&open["started"], &open["at_work"]),
+            (&json!(null), &json!(null))
+        );
+        let line = format!("  upload 13: job {row} is queued already, and brings back 1 file\n");
+        assert!(text.ends_with(&line), "{text}");
+        assert!(
+            text.starts_with("OK: what is needed is queued already\n"),
+            "{text}"
+        );
+    }
+
+    start("'2020-01-02 03:04:05.6+00'");
+    let line = |stands: &str| format!("  upload 13: job {row} {stands} brings back 1 file\n");
+    let hint = "start the scheduler anew with --reset; it";
+    // Nobody listens at the port.
+    let (open, text) = plan();
+    assert_eq!(open["started"], "2020-01-02T03:04:05Z");
+    assert_eq!(open["at_work"], false);
+    let stands = "was started 2020-01-02T03:04:05Z and has no end; ";
+    let wanted = line(&format!("{stands}no scheduler is at it: {hint}"));
+    assert!(text.ends_with(&wanted), "{text}");
+    assert!(
+        text.starts_with("OK: what is needed is queued or started already\n"),
+        "{text}"
+    );
+
+    // What listens says nothing of jobs.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    server.scheduler_at(listener.local_addr().expect("an address").port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            drop(stream);
+        }
+    });
+    let (open, text) = plan();
+    assert_eq!(open["at_work"], json!(null));
+    let wanted = line(&format!("{stands}where no scheduler is at it, {hint}"));
+    assert!(text.ends_with(&wanted), "{text}");
+
+    for (mood, at_work) in [(Mood::Idles, false), (Mood::Runs(row), true)] {
+        let Some(_scheduler) = FakeScheduler::start(&server, mood, &[]) else {
+            return;
+        };
+        let (open, text) = plan();
+        assert_eq!(open["at_work"], at_work);
+        let at_it = line("has been at work since 2020-01-02T03:04:05Z, and");
+        assert_eq!(text.ends_with(&at_it), at_work, "{text}");
+    }
+    // One that is still to start is what will come.
+    let later = queue_by_hand(&server, 13);
+    let (open, _) = plan();
+    assert_eq!(
+        (&open["row"], &open["started"]),
+        (&json!(later), &json!(null))
+    );
+}
+
+#[test]
+fn a_bad_copy_gives_way_before_somebody_elses_unpack() {
+    let Some(server) = Recorded::open("B-gold-only", "requeue_bad_copy_queued") else {
+        return;
+    };
+    let (gold, copy) = (gold_of(&server, 5, "gold"), gold_of(&server, 5, "files"));
+    let row = queue_by_hand(&server, 5);
+    fs::create_dir_all(copy.parent().expect("a directory")).expect("directories");
+    fs::copy(&gold, &copy).expect("a copy");
+    let contents = fs::read(&gold).expect("a gold");
+    let bring_back = |mood: Option<Mood>, time: &str| {
+        server.sql(&format!(
+            "UPDATE jobqueue SET jq_starttime = {time} WHERE jq_pk = {row}"
+        ));
+        corrupt(&copy);
+        let _scheduler = mood.and_then(|mood| FakeScheduler::start(&server, mood, &[]));
+        let report = run(server.requeue(), 0);
+        assert!(uploads(&report["open"]).contains(&5));
+        let is_good = fs::read(&copy).expect("a copy") == contents;
+        let moved = list(&report["placed"])
+            .iter()
+            .filter(|placed| placed["quarantined"].is_string());
+        assert_eq!(moved.count(), usize::from(is_good));
+        is_good
+    };
+    // What an agent has open stays.
+    assert!(!bring_back(Some(Mood::Runs(row)), "now()"));
+    fs::copy(&gold, &copy).expect("a copy");
+    assert!(bring_back(None, "NULL"), "it will be unpacked");
+    assert!(
+        bring_back(None, "now()"),
+        "it will be unpacked after a reset"
+    );
 }
 
 #[test]

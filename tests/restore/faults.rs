@@ -6,7 +6,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fogold::fixtures::ServerSpec;
-use fogold::manifest::SetKind;
+use fogold::manifest::{SetKind, Types};
+use fogold::monitor::Monitor;
+use fogold::recover::files::{self, FilesError};
+use fogold::repository::{Access, Tree, discover_layout};
 
 use super::database;
 use crate::support::{Cluster, Fogold, MadeStore, MadeUp, Outcome, Site, skipped};
@@ -255,4 +258,53 @@ fn two_at_once() {
     restore().arg("--dry-run").run().assert_code(0);
     drop(other);
     restore().run().assert_code(0);
+}
+
+/// Asks to stop as soon as anything has been read.
+#[derive(Default)]
+struct StopsOnceRead(AtomicBool);
+
+impl Monitor for StopsOnceRead {
+    fn advance(&self, _steps: u64, bytes: u64) {
+        self.0.fetch_or(bytes > 0, Ordering::Relaxed);
+    }
+
+    fn stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn what_was_not_read_to_its_end_is_not_judged() {
+    let (_made_up, store) = small_set();
+    let site = Site::new("stopped_while_reading");
+    let gold = || site.restore(&store).args(["--only", "gold"]);
+    gold().run().assert_code(0);
+    // All are bad, but that shows at their ends only.
+    for path in super::of_type(&site, "gold") {
+        let mut text = fs::read(site.repository().join(&path)).expect("gold");
+        let last = text.len() - 1;
+        text[last] ^= 1;
+        fs::write(site.repository().join(&path), text).expect("gold");
+    }
+    let before = site.standing();
+    let (opened, id) = (store.open(), store.newest());
+    let id = id.parse().expect("the id of a set");
+    let record = opened.record(id).expect("a record");
+    let layout = discover_layout(&site.repository(), None).expect("a layout");
+    let tree = Tree::open(&site.repository(), layout, Access::default()).expect("a tree");
+    let request = files::Request {
+        store: &opened,
+        id,
+        record: &record,
+        types: Types::GOLD,
+        host: None,
+        fetcher: None,
+        run: "stopped",
+        threads: 1,
+        dry_run: false,
+    };
+    let restored = files::restore(&request, &tree, &StopsOnceRead::default());
+    assert!(matches!(restored, Err(FilesError::Stopped)), "{restored:?}");
+    assert_eq!(site.standing(), before);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use fogold::manifest::SetKind;
 
-use super::{count, last, of_type};
+use super::{count, database, last, of_type};
 use crate::support::site::standing;
 use crate::support::{MadeStore, MadeUp, Site, Unprivileged};
 
@@ -330,4 +330,128 @@ fn damaged_contents_in_the_store_are_taken_from_the_tree() {
     let outcome = site.restore(&store).args(["--only", "gold"]).run();
     outcome.assert_code(0);
     assert_eq!(count(&outcome, "taken_from_tree"), 2);
+}
+
+#[test]
+fn files_are_linked_to_the_gold_that_stands_already() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::new();
+    store.back_up(&made_up, SetKind::Full);
+    let site = Site::new("gold_then_files");
+    let root = site.repository();
+    site.restore(&store)
+        .args(["--only", "gold"])
+        .run()
+        .assert_code(0);
+    let golds = of_type(&site, "gold");
+    // A gold that is bad is nothing to link to.
+    let bad = root.join(&golds[0]);
+    let mut text = fs::read(&bad).unwrap();
+    text[0] ^= 1;
+    fs::write(&bad, text).unwrap();
+    let only_files = || site.restore(&store).args(["--only", "files"]);
+    let planned = only_files().arg("--dry-run").run();
+    let outcome = only_files().run();
+    outcome.assert_code(0);
+    assert_eq!(count(&outcome, "linked"), golds.len() as u64 - 1);
+    assert_eq!(super::files(&planned), super::files(&outcome));
+    let is_linked = |path: &String| {
+        let inode = |at: &std::path::Path| fs::metadata(at).unwrap().ino();
+        inode(&root.join(path)) == inode(&root.join(path.replacen("/gold/", "/files/", 1)))
+    };
+    for path in &golds[1..] {
+        assert!(is_linked(path), "{path}");
+    }
+    assert!(!is_linked(&golds[0]));
+    site.restore(&store).run().assert_code(0);
+    site.assert_well();
+}
+
+#[test]
+fn what_cannot_be_put_in_its_place_stops_nothing_else() {
+    let (_made_up, store, site) = with_files("in_the_way");
+    let root = site.repository();
+    let above = |path: &String| root.join(path).parent().unwrap().to_owned();
+    let block = |path: &String| {
+        fs::remove_dir_all(above(path)).unwrap();
+        fs::write(above(path), "in the way").unwrap();
+    };
+    let (golds, files) = (of_type(&site, "gold"), of_type(&site, "files"));
+    let copy = golds[0].replacen("/gold/", "/files/", 1);
+    let single = files
+        .iter()
+        .find(|path| fs::metadata(root.join(path)).unwrap().nlink() == 1 && !golds.contains(path))
+        .unwrap();
+    // Both are gone, and one of the places is blocked: the other gets its file all the same.
+    fs::remove_file(root.join(&copy)).unwrap();
+    for path in [&golds[0], single] {
+        block(path);
+    }
+    let (first, last_one) = (&golds[1], &golds[golds.len() - 1]);
+    for path in [first, last_one] {
+        fs::remove_file(root.join(path)).unwrap();
+    }
+    for again in [false, true] {
+        let outcome = site.restore(&store).run();
+        outcome.assert_code(3);
+        let report = outcome.report();
+        assert_eq!(report["complete"], false);
+        assert_eq!(count(&outcome, "unwritten"), 2);
+        assert_eq!(database(&outcome)["resumed"], again);
+        let complaint = outcome.complaint();
+        for path in [&golds[0], single] {
+            let why = format!("{path} in the repository; mend that");
+            assert!(complaint.contains(&why), "{complaint}");
+            let found = outcome.findings();
+            let found = found
+                .iter()
+                .find(|finding| finding["path"] == path.as_str());
+            assert!(found.is_some(), "the check does not name {path}");
+        }
+        assert!(complaint.contains("Not a directory"), "{complaint}");
+        let verdict = report["verdict"].as_str().unwrap();
+        let wanted = "is restored but for 2 files (2 could not be put in place: mend that, and run the same command again)";
+        assert!(verdict.contains(wanted), "{verdict}");
+        for path in [&copy, first, last_one] {
+            assert!(root.join(path).is_file(), "{path}");
+        }
+    }
+    for path in [&golds[0], single] {
+        fs::remove_file(above(path)).unwrap();
+    }
+    // The same command goes on.
+    let outcome = site.restore(&store).run();
+    outcome.assert_code(0);
+    assert_eq!(database(&outcome)["resumed"], true);
+    site.assert_well();
+}
+
+#[test]
+fn a_directory_without_permission_stops_nothing_else() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::new();
+    store.back_up(&made_up, SetKind::Full);
+    let site = Site::new("no_permission");
+    let root = site.repository();
+    let somebody = Unprivileged::new();
+    somebody.own(site.directory());
+    somebody.own(store.path().parent().unwrap());
+    let restore = || somebody.run_as(site.restore(&store).args(["--only", "gold"]));
+    restore().run().assert_code(0);
+    let golds = of_type(&site, "gold");
+    for path in [&golds[0], &golds[1]] {
+        fs::remove_file(root.join(path)).unwrap();
+    }
+    let closed = root.join(&golds[0]).parent().unwrap().to_owned();
+    let allow = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o2550);
+    let outcome = restore().run();
+    outcome.assert_code(3);
+    assert_eq!(count(&outcome, "unwritten"), 1);
+    assert_eq!(count(&outcome, "copied"), 1);
+    let complaint = outcome.complaint();
+    assert!(complaint.contains("Permission denied"), "{complaint}");
+    allow(0o2770);
+    restore().run().assert_code(0);
+    assert_eq!(of_type(&site, "gold"), golds);
 }

@@ -233,3 +233,51 @@ fn a_server_that_never_answers_can_be_left() {
     assert_eq!(super::database(&outcome)["resumed"], true);
     site.assert_well();
 }
+
+#[test]
+fn gold_whose_url_is_a_secret_is_not_fetched() {
+    let made_up = MadeUp::small();
+    let cluster = Cluster::shared();
+    made_up.go_live(cluster, "secret_source");
+    let sql = "UPDATE upload SET upload_origin = replace(upload_origin, 'https://', 'https://me:hunter2@')";
+    cluster
+        .connect("secret_source")
+        .batch_execute(sql)
+        .expect("other URLs");
+    let store = MadeStore::new();
+    store
+        .fogold("backup")
+        .args(["--full", "--sysconfdir"])
+        .arg(made_up.sysconfdir())
+        .run()
+        .assert_code(0);
+    let entries = store.entries(&store.newest());
+    let secret = entries
+        .iter()
+        .find(|entry| entry["url_withheld"] == true && entry["urls"].is_null())
+        .expect("gold from a URL with a password");
+    let name = secret["name"].as_str().expect("a name");
+    let pooled = store.path().join("pool").join(&name[..2]).join(&name[2..4]);
+    fs::remove_file(pooled.join(name)).expect("contents");
+    let site = Site::new("secret_url");
+    let gold = || site.restore(&store).args(["--only", "gold"]);
+    for (restore, code) in [(gold().arg("--dry-run"), 0), (gold(), 1)] {
+        let outcome = restore.run();
+        outcome.assert_code(code);
+        assert_eq!(
+            (count(&outcome, "lost"), count(&outcome, "fetched")),
+            (1, 0)
+        );
+        let verdict = outcome.report()["verdict"]
+            .as_str()
+            .expect("text")
+            .to_owned();
+        assert!(verdict.contains("restored but for 1 file"), "{verdict}");
+        let complaint = outcome.complaint();
+        assert!(complaint.contains(name), "{complaint}");
+        assert!(
+            complaint.contains("has a password or a query, and no set holds it"),
+            "{complaint}"
+        );
+    }
+}

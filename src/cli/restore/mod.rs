@@ -272,6 +272,8 @@ fn work(
         Some(tree) => Some(after.check(&done, tree, progress)?),
         None => None,
     };
-    restore::seal(request)?;
+    if done.is_whole() {
+        restore::seal(request)?;
+    }
     Ok((done, checked))
 }

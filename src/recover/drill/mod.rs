@@ -300,6 +300,7 @@ fn drill_tree(
         SetKind::GoldOnly => left_to_unpacking(&outcome.findings),
         SetKind::Full => Amount::default(),
     };
+    let complete = outcome.complete && restored.unwritten.files == 0;
     let drilled = Drilled {
         seconds: BTreeMap::new(),
         database,
@@ -317,7 +318,7 @@ fn drill_tree(
             complete_shards: outcome.complete_shards.len(),
         }),
         findings: outcome.findings,
-        complete: outcome.complete,
+        complete,
         passed: false,
         is_noted: false,
         catalog,

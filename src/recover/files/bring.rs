@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 
 use super::FilesError;
-use super::error::failed;
+use super::error::{CREATE, GIVE, failed};
 use super::worker::{Target, Worker};
 use crate::manifest::Entry;
 use crate::manifest::fetch::FetchError;
@@ -21,6 +21,7 @@ use crate::recover::place::{
     rename,
 };
 use crate::repository::{Tree, TreePath};
+use crate::store::reading::{Broken, read_to_end};
 use crate::sysconf::RepositoryType;
 
 /// FOSSology's modes for files.
@@ -45,12 +46,18 @@ impl Worker<'_> {
             Err(error) => return Ok(Some(error.to_string())),
         };
         let mut half = self.half(entry, target)?;
-        match digest(&mut source, &mut half.file, &mut self.piece) {
-            Ok((bytes, _)) if bytes != entry.name.size => Ok(Some(format!(
-                "it has {bytes} bytes instead of {}",
-                entry.name.size
+        let read = read_to_end(
+            &mut source,
+            Some(&mut half.file),
+            &mut self.piece,
+            self.work.monitor,
+        );
+        match read {
+            Ok(read) if read.bytes != entry.name.size => Ok(Some(format!(
+                "it has {} bytes instead of {}",
+                read.bytes, entry.name.size
             ))),
-            Ok((_, read)) if read != blake3 => {
+            Ok(read) if read.blake3 != blake3 => {
                 Ok(Some("its contents are not as they were written".to_owned()))
             }
             Ok(_) => {
@@ -59,21 +66,22 @@ impl Worker<'_> {
             }
             Err(Broken::Source(error)) => Ok(Some(error.to_string())),
             Err(Broken::Target(source)) => Err(failed("write", &target.path, source)),
+            Err(Broken::Stopped) => Err(FilesError::Stopped),
         }
     }
 
     /// A good copy under any type, wherever FOSSology would look.
-    pub(super) fn copy_in_tree(&mut self, entry: &Entry) -> Option<TreePath> {
+    pub(super) fn copy_in_tree(&mut self, entry: &Entry) -> Result<Option<TreePath>, FilesError> {
         let types = [
             RepositoryType::Gold,
             RepositoryType::Files,
             RepositoryType::License,
         ];
-        let places: Vec<TreePath> = types
+        let layout = self.work.tree.layout();
+        let places = types
             .into_iter()
-            .flat_map(|ty| self.work.tree.layout().places(ty, &entry.name))
-            .collect();
-        places.into_iter().find(|path| self.is_good(path, entry))
+            .flat_map(|ty| layout.places(ty, &entry.name));
+        self.first_good(places, entry)
     }
 
     /// Puts a copy that stands elsewhere in the tree also in a place.
@@ -100,9 +108,7 @@ impl Worker<'_> {
         why: &mut String,
     ) -> Result<bool, FilesError> {
         if entry.urls.is_empty() {
-            if entry.url_withheld && why.is_empty() {
-                "it came from a URL with a password or a query, which no set holds".clone_into(why);
-            }
+            *why = with_withheld_url(entry, std::mem::take(why));
             return Ok(false);
         }
         let Some(fetcher) = self.work.request.fetcher else {
@@ -142,8 +148,8 @@ impl Worker<'_> {
         from: &TreePath,
         target: &Target,
     ) -> Result<(), FilesError> {
-        self.restored.linked.add(entry.name.size);
         if self.work.request.dry_run {
+            self.restored.linked.add(entry.name.size);
             self.restored.quarantined += u64::from(target.is_occupied);
             return Ok(());
         }
@@ -158,6 +164,7 @@ impl Worker<'_> {
         if placed == Placed::Occupied {
             return Err(failed("link", to, Errno::EXIST.into()));
         }
+        self.restored.linked.add(entry.name.size);
         Ok(())
     }
 
@@ -181,18 +188,22 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A file in the making, in fogold's own directory on the target's file system.
+    /// A file in the making, in fogold's own directory on the target's file system. The directory
+    /// that it is for comes first: where that cannot be, nothing is copied in vain.
     fn half(&self, entry: &Entry, target: &Target) -> Result<Half, FilesError> {
+        let place = make_directory_by(self.work.tree, &target.path.parent(), Sync::Later)
+            .map_err(|source| failed("write", &target.path, source))?;
         let path = own_directory(&target.path).0.join(b"staging");
         let name = CString::new(format!("restore-{}", entry.name))
-            .map_err(|error| failed("create", &path, error.into()))?;
+            .map_err(|error| failed(CREATE, &path, error.into()))?;
         let made = make_directory_by(self.work.tree, &path, Sync::Later)
             .and_then(|directory| create(&directory, &name).map(|file| (directory, file)));
-        let (directory, file) = made.map_err(|source| failed("create", &path, source))?;
+        let (directory, file) = made.map_err(|source| failed(CREATE, &path, source))?;
         Ok(Half {
             directory,
             name,
             file,
+            place,
         })
     }
 
@@ -204,13 +215,21 @@ impl Worker<'_> {
         } else {
             FILES_MODE
         };
-        let put = || -> io::Result<()> {
-            let directory = make_directory_by(self.work.tree, &target.path.parent(), Sync::Later)?;
-            give(self.work.tree, &half.file, &directory, mode)?;
-            let name = last_name(&target.path)?;
-            Ok(rename(&half.directory, &half.name, &directory, &name)?)
-        };
-        put().map_err(|source| failed("write", &target.path, source))
+        give(self.work.tree, &half.file, &half.place, mode)
+            .map_err(|source| failed(GIVE, &target.path, source))?;
+        let renamed = last_name(&target.path)
+            .and_then(|name| Ok(rename(&half.directory, &half.name, &half.place, &name)?));
+        renamed.map_err(|source| failed("write", &target.path, source))
+    }
+}
+
+/// Why an entry cannot be had, and why it cannot be fetched where its URL is a secret.
+pub(super) fn with_withheld_url(entry: &Entry, why: String) -> String {
+    let withheld = "the URL that it came from has a password or a query, and no set holds it";
+    match (entry.urls.is_empty() && entry.url_withheld, why.as_str()) {
+        (false, _) => why,
+        (true, "") => withheld.to_owned(),
+        (true, _) => format!("{why}; {withheld}"),
     }
 }
 
@@ -219,6 +238,8 @@ struct Half {
     directory: OwnedFd,
     name: CString,
     file: File,
+    /// The directory that it is for.
+    place: OwnedFd,
 }
 
 impl Drop for Half {
@@ -245,31 +266,4 @@ fn link_later(tree: &Tree, from: &TreePath, to: &TreePath) -> io::Result<Option<
 fn with_cause(error: &FetchError) -> String {
     std::error::Error::source(error)
         .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-}
-
-/// On which side copying broke off.
-pub(super) enum Broken {
-    Source(io::Error),
-    Target(io::Error),
-}
-
-/// Copies a file, and says its length and BLAKE3.
-pub(super) fn digest(
-    source: &mut File,
-    out: &mut dyn Write,
-    piece: &mut [u8],
-) -> Result<(u64, [u8; 32]), Broken> {
-    let mut digest = blake3::Hasher::new();
-    let mut bytes = 0;
-    loop {
-        let count = match source.read(piece) {
-            Ok(0) => return Ok((bytes, *digest.finalize().as_bytes())),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Broken::Source(error)),
-        };
-        digest.update(&piece[..count]);
-        bytes += count as u64;
-        out.write_all(&piece[..count]).map_err(Broken::Target)?;
-    }
 }

@@ -5,8 +5,30 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::repository::TreePath;
 use crate::store::StoreError;
+
+/// Giving a file its owner and mode: who may not do that to one may not do it to any.
+pub(super) const GIVE: &str = "give its owner and mode to";
+/// Making a file in fogold's own directory, which all files of a host come through.
+pub(super) const CREATE: &str = "create";
+
+/// What is about one path, and what stands there; a full or broken disk is about all.
+const OF_ONE_PATH: [Errno; 11] = [
+    Errno::ACCESS,
+    Errno::PERM,
+    Errno::NOTDIR,
+    Errno::ISDIR,
+    Errno::NOTEMPTY,
+    Errno::LOOP,
+    Errno::EXIST,
+    Errno::NAMETOOLONG,
+    Errno::BUSY,
+    Errno::XDEV,
+    Errno::FBIG,
+];
 
 /// Why files cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +91,15 @@ impl FilesError {
             | FilesError::Locked { .. }
             | FilesError::Stopped => false,
         }
+    }
+
+    /// Whether it is about one file alone, so that the others can be restored all the same.
+    pub(super) fn is_of_one_file(&self) -> bool {
+        let FilesError::Tree { action, source, .. } = self else {
+            return false;
+        };
+        let error = source.raw_os_error().map(Errno::from_raw_os_error);
+        ![GIVE, CREATE].contains(action) && error.is_some_and(|error| OF_ONE_PATH.contains(&error))
     }
 }
 

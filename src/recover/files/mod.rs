@@ -5,8 +5,9 @@
 //! left alone; a bad one goes to the quarantine; what is missing is copied out of the pool, proven
 //! while it is written, and renamed into place. A gold that stands is linked into files/ at once:
 //! that alone brings back every upload that is one plain file. Where the pool's copy is damaged,
-//! another copy in the tree is taken, or the gold is fetched again. Everything is put on disk once,
-//! at the end; a restore that was cut short is gone on with by the same call.
+//! another copy in the tree is taken, or the gold is fetched again. A file that cannot be put in its
+//! place, for what stands there, is named and counted, and the rest goes on. Everything is put on disk
+//! once, at the end; a restore that was cut short is gone on with by the same call.
 
 mod bring;
 mod error;
@@ -14,7 +15,7 @@ mod root;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 
 use serde::Serialize;
 
@@ -76,6 +77,8 @@ pub struct Restored {
     pub quarantined: u64,
     /// Contents that could not be had.
     pub lost: Amount,
+    /// Files that could not be put in their place, for what stands there or on the way to it.
+    pub unwritten: Amount,
     /// Contents that the store should have, and that could not be had from it.
     #[serde(skip)]
     pub broken: BTreeSet<RepositoryName>,
@@ -90,6 +93,7 @@ impl Restored {
         self.linked += other.linked;
         self.quarantined += other.quarantined;
         self.lost += other.lost;
+        self.unwritten += other.unwritten;
         self.broken.extend(&other.broken);
     }
 }
@@ -120,7 +124,8 @@ pub fn restore(
         tree,
         monitor,
         quarantine: Quarantine::of(tree, request.run),
-        named: Mutex::new(0),
+        named_lost: AtomicUsize::new(0),
+        named_unwritten: AtomicUsize::new(0),
     };
     let parts = share_out(request.threads, monitor, |shards| {
         let mut worker = Worker {

@@ -16,6 +16,14 @@ use crate::sysconf::Connector;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
+/// A row that has no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OpenRow {
+    pub(super) row: i32,
+    /// When it was started, in seconds since 1970; `None` while it is still to start.
+    pub(super) started: Option<i64>,
+}
+
 /// What the queue knows of an upload.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queued {
@@ -24,7 +32,7 @@ pub(super) struct Queued {
     /// How long its first completed unpack took.
     pub(super) seconds: Option<f64>,
     /// The row of an unpack of it that has no end.
-    pub(super) open_unpack: Option<i32>,
+    pub(super) open_unpack: Option<OpenRow>,
     /// Other rows of it have no end.
     pub(super) others_open: bool,
     /// A user who may write it.
@@ -138,9 +146,12 @@ impl Database {
         let of = |row: &Row| Queued {
             arguments: row.get(1),
             seconds: row.get(2),
-            open_unpack: row.get(3),
-            others_open: row.get(4),
-            user: row.get(5),
+            open_unpack: row.get::<_, Option<i32>>(3).map(|open| OpenRow {
+                row: open,
+                started: row.get(4),
+            }),
+            others_open: row.get(5),
+            user: row.get(6),
         };
         Ok(rows.iter().map(|row| (row.get(0), of(row))).collect())
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::cover::Cover;
-use super::database::Queued;
+use super::database::{OpenRow, Queued};
 use super::error::RequeueError;
 use super::golds::Golds;
 use super::wanted::Wanted;
@@ -29,7 +29,7 @@ pub(super) struct Unpack {
     /// The time it took, where the queue knows it.
     pub(super) known_seconds: Option<f64>,
     /// An upload of it and the row of its unpack that has no end.
-    pub(super) open: Option<(i32, i32)>,
+    pub(super) open: Option<(i32, OpenRow)>,
 }
 
 /// An unpack that is to be queued.
@@ -47,12 +47,23 @@ pub(super) struct Pick {
     pub(super) waiting: Vec<i32>,
 }
 
+/// An unpack that is needed and has a row without an end already.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) upload: i32,
+    pub(super) row: OpenRow,
+    /// Its gold, and where that was proven.
+    pub(super) gold: (RepositoryName, TreePath),
+    /// The missing files that it brings back.
+    pub(super) brings: Amount,
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) picks: Vec<Pick>,
     /// Unpacks that are needed and have a row without an end already.
-    pub(super) open: Vec<(i32, i32, Amount)>,
+    pub(super) open: Vec<Open>,
     /// Uploads whose gold is lost, and why.
     pub(super) lost: BTreeMap<i32, String>,
     /// Files that no unpack brings back after all.
@@ -122,13 +133,20 @@ impl<'a> Planner<'a> {
         };
         plan.beyond = tally.beyond;
         for at in given {
-            let brings = tally.brings[at as usize];
-            if let (Some((upload, row)), true) = (self.unpacks[at as usize].open, brings.files > 0)
-            {
-                plan.open.push((upload, row, brings));
+            let (unpack, brings) = (&self.unpacks[at as usize], tally.brings[at as usize]);
+            let Some((upload, row)) = unpack.open.filter(|_| brings.files > 0) else {
+                continue;
+            };
+            if let Ok(path) = golds.prove(&unpack.gold, monitor) {
+                plan.open.push(Open {
+                    upload,
+                    row,
+                    gold: (unpack.gold, path),
+                    brings,
+                });
             }
         }
-        plan.open.sort_unstable_by_key(|(upload, ..)| *upload);
+        plan.open.sort_unstable_by_key(|open| open.upload);
         let mut waiting = self.waiting(&picked, monitor)?;
         for at in picked {
             let unpack = &self.unpacks[at as usize];
@@ -311,7 +329,12 @@ fn unpacks(summary: &Summary, queued: &BTreeMap<i32, Queued>) -> (Vec<Unpack>, H
         let unpack = &mut unpacks[at as usize];
         unpack.uploads.push(upload.pk);
         unpack.known_seconds = unpack.known_seconds.or(row.seconds);
-        unpack.open = unpack.open.or(row.open_unpack.map(|row| (upload.pk, row)));
+        let open = row.open_unpack.map(|row| (upload.pk, row));
+        // One that is still to start is more to be counted on than one that was started.
+        unpack.open = [unpack.open, open]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(_, row)| row.started.is_some());
         of_upload.insert(upload.pk, at);
     }
     (unpacks, of_upload)

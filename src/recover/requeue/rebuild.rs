@@ -5,6 +5,7 @@
 //! it is unpacked and numbered anew. Tree rows then have other keys, so all that hangs on the old
 //! ones would be lost: an upload on whose tree a decision or a finding hangs is left alone and named.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use super::database::{self, Database, Queued, refused};
 use super::error::RequeueError;
 use super::golds::Golds;
-use super::scheduler::Scheduler;
+use super::scheduler::Running;
 use super::statement::{self, array, identifier};
 use super::wanted::Wanted;
 use crate::catalog::Summary;
@@ -88,7 +89,7 @@ pub(super) fn find(
     summary: &Summary,
     queued: &BTreeMap<i32, Queued>,
     golds: &mut Golds<'_>,
-    scheduler: Option<&Scheduler>,
+    running: &LazyCell<Running, impl FnOnce() -> Running>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<CutTree>, RequeueError> {
     let uploads: Vec<i32> = wanted
@@ -97,7 +98,6 @@ pub(super) fn find(
         .copied()
         .collect();
     let mut found = Vec::new();
-    let mut running = None;
     for row in database.query(statement::CUT_TREES, &[&uploads])? {
         let upload: i32 = row.get(0);
         let facts = Facts {
@@ -124,7 +124,6 @@ pub(super) fn find(
             gold: None,
             user: queued.get(&upload).and_then(|queued| queued.user),
         };
-        let running = running.get_or_insert_with(|| Running::ask(scheduler));
         tree.refused = refusal(&facts, &tree, running);
         if tree.refused.is_none() {
             tree.refused = hanging(database, upload)?;
@@ -170,44 +169,20 @@ pub(super) fn mend(database: &mut Database, tree: &CutTree) -> Result<Option<i32
     })
 }
 
-/// What the scheduler runs.
-enum Running {
-    /// It is down, or nobody knows where it is: it runs nothing.
-    Nothing,
-    /// These rows.
-    Rows(std::collections::BTreeSet<i32>),
-    /// It listens, but does not say.
-    Unknown(String),
-}
-
-impl Running {
-    fn ask(scheduler: Option<&Scheduler>) -> Running {
-        match scheduler.map(Scheduler::status) {
-            None => Running::Unknown("no fossology.conf says where it listens".to_owned()),
-            Some(Ok(status)) => Running::Rows(status.jobs),
-            Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                Running::Nothing
-            }
-            Some(Err(error)) => Running::Unknown(error.to_string()),
-        }
-    }
-}
-
 /// Why the queue forbids to touch a tree.
 fn refusal(facts: &Facts, tree: &CutTree, running: &Running) -> Option<String> {
     if facts.waiting_row.is_some() {
         return Some("an unpack of it is queued already: let it end, and try again".to_owned());
     }
     if let Some(row) = facts.killed_row {
-        match running {
-            Running::Nothing => {}
-            Running::Rows(rows) if !rows.contains(&row) => {}
-            Running::Rows(_) => return Some("the scheduler is unpacking it".to_owned()),
-            Running::Unknown(why) => {
+        match (running.is_at(row), running) {
+            (Some(false), _) => {}
+            (None, Running::Unknown(why)) => {
                 return Some(format!(
                     "its unpack has no end, and the scheduler does not say whether it runs ({why})"
                 ));
             }
+            _ => return Some("the scheduler is unpacking it".to_owned()),
         }
     } else if tree.user.is_none() {
         return Some("no user of FOSSology may have it unpacked".to_owned());

@@ -4,10 +4,11 @@ use serde::{Serialize, Serializer};
 
 use super::clean::Cleaned;
 use super::golds::PlacedGold;
-use super::plan::{Pick, shown};
+use super::plan::{Open, Pick, shown};
 use super::rebuild::CutTree;
 use super::statement::{self, array};
 use crate::catalog::{Amount, Summary, UploadIds};
+use crate::repository::{RepositoryName, TreePath};
 
 /// What the statement that queues an upload is called where it is shown.
 const PREPARED: &str = "fogold_requeue";
@@ -71,10 +72,19 @@ pub struct OpenUnpack {
     pub upload: i32,
     /// The row of jobqueue that has no end.
     pub row: i32,
+    /// When it was started, RFC 3339; absent while it is still to start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    /// Whether the scheduler is at it; absent when it is still to start, or the scheduler does not
+    /// say. One that nobody is at stays as it is until the scheduler is started with `--reset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_work: Option<bool>,
     /// The missing files that it will bring back.
     pub brings: Amount,
     /// How it stands.
     pub end: JobEnd,
+    #[serde(skip)]
+    pub(super) gold: (RepositoryName, TreePath),
 }
 
 /// An upload that cannot be unpacked.
@@ -175,6 +185,27 @@ impl Job {
             .map_or_else(|| "NULL".to_owned(), |user| user.to_string());
         let waits = array(&self.waits);
         format!("EXECUTE {PREPARED} ({}, {user}, {waits});", self.upload)
+    }
+}
+
+impl OpenUnpack {
+    pub(super) fn of(open: &Open, running: impl FnOnce() -> Option<bool>) -> OpenUnpack {
+        let time = |seconds| jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        let started = open.row.started.map(|seconds| time(seconds).to_string());
+        OpenUnpack {
+            upload: open.upload,
+            row: open.row.row,
+            at_work: started.as_ref().and_then(|_| running()),
+            started,
+            brings: open.brings,
+            end: JobEnd::Queued,
+            gold: open.gold.clone(),
+        }
+    }
+
+    /// Whether it will yet open its gold: nobody has begun, or who had is gone.
+    pub(super) fn is_to_come(&self) -> bool {
+        self.started.is_none() || self.at_work == Some(false)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run from its beginning to its end: check, plan, act, and check again.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use super::golds::Golds;
 use super::journal::{Entry, Journal};
 use super::plan::{Plan, Planner};
 use super::rebuild::{self, CutTree};
-use super::report::{After, Job, JobEnd, LostUpload, OpenUnpack, Outcome, Told, filename};
-use super::scheduler::Scheduler;
+use super::report::{After, Job, LostUpload, OpenUnpack, Outcome, Told, filename};
+use super::scheduler::{Running, Scheduler};
 use super::wanted::Wanted;
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::check;
@@ -142,7 +143,9 @@ impl Run<'_> {
         self.monitor.phase(Phase::Plan, None);
         self.warn_of_unusable(&wanted);
         let queued = self.database.uploads()?;
-        let trees = self.cut_trees(&wanted, &catalog, &queued)?;
+        let server = self.server;
+        let running = LazyCell::new(|| Running::ask(server.scheduler.as_ref()));
+        let trees = self.cut_trees(&wanted, &catalog, &queued, &running)?;
         let mended: BTreeSet<i32> = trees
             .iter()
             .filter(|tree| tree.refused.is_none())
@@ -162,7 +165,11 @@ impl Run<'_> {
             troubles: troubles(&checked),
             wanted: wanted.files,
             jobs: jobs(&plan, &queued, &catalog),
-            open: open(&plan),
+            open: plan
+                .open
+                .iter()
+                .map(|open| OpenUnpack::of(open, || running.is_at(open.row.row)))
+                .collect(),
             lost: lost(&plan, &catalog),
             beyond,
             elsewhere: wanted.elsewhere,
@@ -194,6 +201,7 @@ impl Run<'_> {
         wanted: &Wanted,
         catalog: &Catalog,
         queued: &BTreeMap<i32, Queued>,
+        running: &LazyCell<Running, impl FnOnce() -> Running>,
     ) -> Result<Vec<CutTree>, RequeueError> {
         if !self.options.rebuild_trees {
             return Ok(Vec::new());
@@ -204,7 +212,7 @@ impl Run<'_> {
             catalog.summary(),
             queued,
             &mut self.golds,
-            self.server.scheduler.as_ref(),
+            running,
             self.monitor,
         )
     }
@@ -243,12 +251,7 @@ impl Run<'_> {
         if !outcome.jobs.is_empty() || mends(outcome) {
             self.keep_mark(outcome)?;
         }
-        for (gold, source) in &work.unlinked {
-            if self.monitor.stopped() {
-                return Err(CatalogError::Stopped.into());
-            }
-            self.settle(gold, source, outcome)?;
-        }
+        self.settle_before_jobs(outcome, work)?;
         self.began = Instant::now();
         let total = outcome.jobs.len() as u64;
         self.monitor.phase(Phase::Unpack, Some(total));
@@ -307,6 +310,27 @@ impl Run<'_> {
         self.journal.keep(&entry)
     }
 
+    /// Sees to the golds whose copy in files/ is missing, and to those of unpacks that somebody has
+    /// queued and that may begin at any time.
+    fn settle_before_jobs(
+        &mut self,
+        outcome: &mut Outcome,
+        work: &Work,
+    ) -> Result<(), RequeueError> {
+        let to_come = outcome.open.iter().filter(|open| open.is_to_come());
+        let golds: Vec<(RepositoryName, TreePath)> = to_come
+            .map(|open| open.gold.clone())
+            .chain(work.unlinked.iter().cloned())
+            .collect();
+        for (gold, source) in &golds {
+            if self.monitor.stopped() {
+                return Err(CatalogError::Stopped.into());
+            }
+            self.settle(gold, source, outcome)?;
+        }
+        Ok(())
+    }
+
     /// Makes sure that FOSSology takes the right top file.
     pub(super) fn settle(
         &mut self,
@@ -355,16 +379,6 @@ pub(super) fn jobs(plan: &Plan, queued: &BTreeMap<i32, Queued>, catalog: &Catalo
         Job::of(job, user, catalog.summary())
     };
     plan.picks.iter().map(of).collect()
-}
-
-fn open(plan: &Plan) -> Vec<OpenUnpack> {
-    let of = |(upload, row, brings): &(i32, i32, Amount)| OpenUnpack {
-        upload: *upload,
-        row: *row,
-        brings: *brings,
-        end: JobEnd::Queued,
-    };
-    plan.open.iter().map(of).collect()
 }
 
 pub(super) fn lost(plan: &Plan, catalog: &Catalog) -> Vec<LostUpload> {

@@ -86,6 +86,38 @@ impl Status {
     }
 }
 
+/// What the scheduler runs.
+pub(super) enum Running {
+    /// It is down: it runs nothing.
+    Nothing,
+    /// These rows.
+    Rows(BTreeSet<i32>),
+    /// Nobody knows where it is, or it listens, but does not say.
+    Unknown(String),
+}
+
+impl Running {
+    pub(super) fn ask(scheduler: Option<&Scheduler>) -> Running {
+        match scheduler.map(Scheduler::status) {
+            None => Running::Unknown("no fossology.conf says where it listens".to_owned()),
+            Some(Ok(status)) => Running::Rows(status.jobs),
+            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Running::Nothing
+            }
+            Some(Err(error)) => Running::Unknown(error.to_string()),
+        }
+    }
+
+    /// Whether it is at a row, where that is known.
+    pub(super) fn is_at(&self, row: i32) -> Option<bool> {
+        match self {
+            Running::Nothing => Some(false),
+            Running::Rows(rows) => Some(rows.contains(&row)),
+            Running::Unknown(_) => None,
+        }
+    }
+}
+
 fn talk(place: &(String, u16), command: &str, to_end: bool) -> io::Result<String> {
     let mut refused = io::Error::from(io::ErrorKind::NotFound);
     let mut stream = None;
