@@ -162,7 +162,7 @@ mod x86 {
                 ($group:expr, $function:literal) => {
                     for lane in 0..N {
                         let new = if $group < 4 {
-                            words[lane][$group]
+                            words[lane][$group % 4]
                         } else {
                             let [w0, w1, w2, w3] = words[lane];
                             let new = _mm_sha1msg2_epu32(

@@ -1,5 +1,6 @@
 //! Reading a file of the store and its blake3.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,21 +9,13 @@ use rustix::fs::{Advice, Mode, OFlags};
 
 use super::durable::failed;
 use super::layout::{MANIFEST_FILE, SetId};
+use super::reading::{Broken, Contents, read_to_end};
 use super::record::{FileRecord, damaged};
 use super::{SetRecord, Store, StoreError};
 use crate::monitor::Monitor;
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1024 * 1024;
-
-/// What reading a file showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Contents {
-    /// Its length.
-    pub bytes: u64,
-    /// Its blake3.
-    pub blake3: [u8; 32],
-}
 
 /// Reads files; one for each thread.
 #[derive(Default)]
@@ -40,30 +33,18 @@ impl Reader {
         path: &Path,
         monitor: &dyn Monitor,
     ) -> io::Result<Option<Contents>> {
-        let file = open_regular(path)?;
+        let mut file = File::from(open_regular(path)?);
         self.piece.resize(PIECE, 0);
-        let mut digest = blake3::Hasher::new();
-        let mut bytes = 0;
-        loop {
-            if monitor.stopped() {
-                return Ok(None);
-            }
-            let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut self.piece[..]))?;
-            if count == 0 {
-                break;
-            }
-            digest.update(&self.piece[..count]);
-            bytes += count as u64;
-            monitor.advance(0, count as u64);
-        }
+        let read = match read_to_end(&mut file, None, &mut self.piece, monitor) {
+            Ok(contents) => contents,
+            Err(Broken::Stopped) => return Ok(None),
+            Err(Broken::Source(error) | Broken::Target(error)) => return Err(error),
+        };
         if !path.ends_with(MANIFEST_FILE) {
             // Advice that is not taken changes nothing.
             let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
         }
-        Ok(Some(Contents {
-            bytes,
-            blake3: *digest.finalize().as_bytes(),
-        }))
+        Ok(Some(read))
     }
 }
 

@@ -74,9 +74,9 @@ impl Mark {
             stat.st_dev,
             stat.st_ino,
             stat.st_ctime as u64,
-            stat.st_ctime_nsec as u64,
+            stat.st_ctime_nsec,
             stat.st_mtime as u64,
-            stat.st_mtime_nsec as u64,
+            stat.st_mtime_nsec,
         ] {
             digest.update(&word.to_le_bytes());
         }

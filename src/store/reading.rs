@@ -2,8 +2,16 @@
 
 use std::io::{self, Read, Write};
 
-pub(crate) use super::digest::Contents;
 use crate::monitor::Monitor;
+
+/// What reading a file showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Its length.
+    pub bytes: u64,
+    /// Its blake3.
+    pub blake3: [u8; 32],
+}
 
 /// Why reading broke off.
 #[derive(Debug)]

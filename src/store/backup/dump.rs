@@ -14,6 +14,7 @@ use crate::catalog::dump::Input;
 use crate::manifest::archive;
 use crate::monitor::{Monitor, Phase};
 use crate::store::durable::failed;
+use crate::store::reading::{Broken, Contents, read_to_end};
 use crate::store::record::{DumpRecord, FileRecord};
 use crate::store::{StoreError, create_file};
 use crate::sysconf::programs::{take_dump, take_dump_with, take_globals};
@@ -112,15 +113,18 @@ impl Making<'_> {
     /// The record of a file of the set that another program has written.
     fn digest(&self, name: &str) -> Result<FileRecord, BackupError> {
         let path = self.directory.join(name);
-        let mut digest = blake3::Hasher::new();
-        let bytes = File::open(&path)
-            .and_then(|mut file| io::copy(&mut file, &mut digest))
-            .map_err(|source| failed("read", &path, source))?;
-        Ok(FileRecord {
-            file: name.to_owned(),
-            bytes,
-            blake3: *digest.finalize().as_bytes(),
-        })
+        let mut file = File::open(&path).map_err(|source| failed("read", &path, source))?;
+        match read_to_end(&mut file, None, &mut vec![0; PIECE], self.monitor) {
+            Ok(Contents { bytes, blake3 }) => Ok(FileRecord {
+                file: name.to_owned(),
+                bytes,
+                blake3,
+            }),
+            Err(Broken::Stopped) => Err(StoreError::Stopped.into()),
+            Err(Broken::Source(source) | Broken::Target(source)) => {
+                Err(failed("read", &path, source).into())
+            }
+        }
     }
 }
 
@@ -139,11 +143,11 @@ struct Way {
     source: Box<dyn Read + Send>,
     out: Digesting,
     at_end: bool,
-    broken: Option<Broken>,
+    broken: Option<Blocked>,
 }
 
 /// Why a dump came to no end.
-enum Broken {
+enum Blocked {
     Read(io::Error),
     Write(io::Error),
 }
@@ -187,11 +191,11 @@ impl Coming {
         // A reader that still waits for its source holds the lock, and has met nothing.
         let broken = self.way.try_lock().ok()?.broken.take()?;
         Some(match broken {
-            Broken::Read(source) => BackupError::Dump {
+            Blocked::Read(source) => BackupError::Dump {
                 path: self.given.clone(),
                 source,
             },
-            Broken::Write(source) => failed("write", &self.path, source).into(),
+            Blocked::Write(source) => failed("write", &self.path, source).into(),
         })
     }
 
@@ -243,20 +247,20 @@ impl Way {
                 other => break other,
             }
         };
-        let count = count.map_err(|error| self.ends(Broken::Read(error)))?;
+        let count = count.map_err(|error| self.ends(Blocked::Read(error)))?;
         if is_left.load(Ordering::Relaxed) {
             return Ok(0);
         }
         self.out
             .write_all(&piece[..count])
-            .map_err(|error| self.ends(Broken::Write(error)))?;
+            .map_err(|error| self.ends(Blocked::Write(error)))?;
         self.at_end = count == 0;
         Ok(count)
     }
 
     /// Remembers why there is no more, for who asks; the reader gets a copy.
-    fn ends(&mut self, broken: Broken) -> io::Error {
-        let (Broken::Read(error) | Broken::Write(error)) = &broken;
+    fn ends(&mut self, broken: Blocked) -> io::Error {
+        let (Blocked::Read(error) | Blocked::Write(error)) = &broken;
         let copy = io::Error::new(error.kind(), error.to_string());
         self.broken = Some(broken);
         copy
