@@ -212,6 +212,33 @@ fn a_pool_that_was_left_alone_is_not_looked_at_file_by_file() {
 }
 
 #[test]
+fn a_directory_of_the_pool_that_is_a_link_ends_the_backup() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::nowhere();
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    let name = a_gold(&made_up, 0).parse().expect("a name");
+    let place = store.open().layout().pool_path(&name);
+    let leaf = place.parent().expect("a directory");
+    let elsewhere = made_up.directory().join("elsewhere");
+    fs::rename(leaf, &elsewhere).expect("a directory");
+    std::os::unix::fs::symlink(&elsewhere, leaf).expect("a link");
+    let before = store.sets();
+    let outcome = store.backup_of(&made_up, "--full").run();
+    outcome.assert_code(3);
+    let complaint = outcome.complaint();
+    assert!(
+        complaint.contains(&leaf.display().to_string()),
+        "{complaint}"
+    );
+    assert!(complaint.contains("Not a directory"), "{complaint}");
+    let finished = |name: &String| !name.starts_with(".partial-");
+    assert_eq!(
+        store.sets().into_iter().filter(finished).count(),
+        before.len()
+    );
+}
+
+#[test]
 fn a_damaged_file_of_the_pool_is_healed_once_it_was_found() {
     let made_up = MadeUp::small();
     let store = MadeStore::nowhere();

@@ -297,20 +297,22 @@ impl ShardPool<'_> {
         }
     }
 
-    /// The mark of a name's directory.
-    fn mark(&mut self, leaf: u8) -> Mark {
-        if !self.pool.keeps_times {
-            return Mark::NONE;
+    /// The mark of a name's directory; `None` where a name cannot be looked for.
+    fn mark(&mut self, number: u8) -> Option<Mark> {
+        let leaf = &mut self.leaves[usize::from(number)];
+        if leaf.mark.is_none() {
+            match Mark::of(&self.directory, number, self.pool.started) {
+                Ok(mark) if self.pool.keeps_times => leaf.mark = Some(mark),
+                Ok(_) => leaf.mark = Some(Mark::NONE),
+                Err(error) => self.fail("read", &format!("{number:02x}"), error),
+            }
         }
-        let (directory, started) = (&self.directory, self.pool.started);
-        *self.leaves[usize::from(leaf)]
-            .mark
-            .get_or_insert_with(|| Mark::of(directory, leaf, started))
+        self.leaves[usize::from(number)].mark
     }
 
     /// What stands under a name, if it can be believed or proven.
     fn find(&mut self, name: &RepositoryName) -> Option<[u8; 32]> {
-        let mark = self.mark(name.sha1[1]);
+        let mark = self.mark(name.sha1[1])?;
         if self.pool.damaged.contains(name) {
             return None;
         }

@@ -10,10 +10,12 @@
 //! systems that are known to keep these times. What a mark cannot show is damage within a file:
 //! finding that is for `verify`, whose notes come first. A store works without marks.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use jiff::Timestamp;
 use rustix::fs::AtFlags;
+use rustix::io::Errno;
 
 use super::durable::write_file;
 use super::layout::SetId;
@@ -53,21 +55,25 @@ impl Mark {
     /// No mark: the directory's files have to be looked at one by one.
     pub(super) const NONE: Mark = Mark(0);
 
-    /// The mark of a directory below an open one; none if it cannot be relied upon, because the
-    /// directory has changed so shortly before `now` that another change could look the same.
-    pub(super) fn of(shard: impl AsFd, leaf: u8, now: Timestamp) -> Mark {
+    /// The mark of a directory below an open one; none if it is not there, or cannot be relied upon,
+    /// because it has changed so shortly before `now` that another change could look the same. What
+    /// stands there as something else, such as a symbolic link, is an error.
+    pub(super) fn of(shard: impl AsFd, leaf: u8, now: Timestamp) -> io::Result<Mark> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let name = [
             DIGITS[usize::from(leaf >> 4)],
             DIGITS[usize::from(leaf & 15)],
         ];
-        let Ok(stat) = rustix::fs::statat(shard, &name[..], AtFlags::SYMLINK_NOFOLLOW) else {
-            return Mark::NONE;
+        let stat = match rustix::fs::statat(shard, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(Mark::NONE),
+            stat => stat?,
         };
+        if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
+            return Err(Errno::NOTDIR.into());
+        }
         let changed = Timestamp::from_second(stat.st_ctime);
-        let is_settled = changed.is_ok_and(|changed| now.duration_since(changed) > SETTLED);
-        if !is_settled || !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
-            return Mark::NONE;
+        if !changed.is_ok_and(|changed| now.duration_since(changed) > SETTLED) {
+            return Ok(Mark::NONE);
         }
         let mut digest = blake3::Hasher::new();
         for word in [
@@ -82,7 +88,7 @@ impl Mark {
         }
         let mut first = [0; 8];
         first.copy_from_slice(&digest.finalize().as_bytes()[..8]);
-        Mark(u64::from_le_bytes(first))
+        Ok(Mark(u64::from_le_bytes(first)))
     }
 
     /// Whether anything is known.
@@ -169,7 +175,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("0f")).unwrap();
         let shard = std::fs::File::open(directory.path()).unwrap();
-        let mark = || Mark::of(&shard, 0x0f, later());
+        let mark = || Mark::of(&shard, 0x0f, later()).unwrap();
         let first = mark();
         assert!(first.is_known());
         assert_eq!(mark(), first);
@@ -181,10 +187,11 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::remove_file(directory.path().join("0f/a")).unwrap();
         assert_ne!(mark(), second);
-        assert_eq!(Mark::of(&shard, 0x0f, Timestamp::now()), Mark::NONE);
-        assert_eq!(Mark::of(&shard, 0xf0, later()), Mark::NONE);
+        let now = Timestamp::now();
+        assert_eq!(Mark::of(&shard, 0x0f, now).unwrap(), Mark::NONE);
+        assert_eq!(Mark::of(&shard, 0xf0, now).unwrap(), Mark::NONE);
         std::os::unix::fs::symlink("0f", directory.path().join("1f")).unwrap();
-        assert_eq!(Mark::of(&shard, 0x1f, later()), Mark::NONE);
+        assert!(Mark::of(&shard, 0x1f, later()).is_err());
     }
 
     #[test]
