@@ -20,7 +20,7 @@ use crate::manifest::jsonl::Header;
 use crate::manifest::{Collected, Collector, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase};
 use crate::report::{Clock, ManifestReport};
-use crate::repository::{RepositoryName, Tree};
+use crate::repository::{LowImpact, RepositoryName, Tree};
 use crate::sysconf::RepositoryType;
 
 /// Say what a backup set would hold, in a form for other programs
@@ -242,6 +242,7 @@ fn options(global: &Global) -> check::Options {
         allow_empty: false,
         threads: global.threads(),
         scratch: global.scratch.clone(),
+        low_impact: LowImpact::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::error::Failure;
 use super::interrupt::Interrupt;
+use super::low_impact::LowImpactArguments;
 use super::output::{Output, OutputArguments};
 use super::progress::Progress;
 use super::{Global, exit};
@@ -33,6 +34,8 @@ pub struct Arguments {
     /// days; and whether contents are there, and how long they are, is looked at for all.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
     slice: Slice,
+    #[command(flatten)]
+    low_impact: LowImpactArguments,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -67,10 +70,12 @@ fn attempt(
         // The process ends here; there is nobody to tell of a closed output.
         let _ = last.write(&Report::of_nothing("verify", clock), None);
     }));
+    arguments.low_impact.apply(progress);
     let options = Options {
         slice: arguments.slice,
         threads: global.threads(),
         scratch: global.scratch.clone(),
+        low_impact: arguments.low_impact.low_impact(),
     };
     let verified = verify::run(&store, arguments.set.as_deref(), &options, progress);
     interrupt.forget_last_word();

@@ -5,9 +5,15 @@
 //! file that shrinks or meets a bad sector would kill the program. The many-lane md5 is young code,
 //! so each mismatch it reports is computed again by the plain one before it is believed.
 
+mod crew;
+mod stream;
+
+pub use crew::{Crew, Seat};
+
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use md5::{Digest, Md5};
@@ -17,7 +23,9 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::listing::InPlace;
+use super::low_impact::LowImpact;
 use super::name::RepositoryName;
+use super::page_cache::Pages;
 use super::path::TreePath;
 use super::reading::ContentReader;
 use crate::monitor::Monitor;
@@ -30,8 +38,6 @@ const BATCH_BYTES: usize = 6 * 1024 * 1024;
 /// … or once there are this many of them. The lanes want company of like length: of 96 files they
 /// make 2.5 GB/s, of 384 files 4.1 GB/s (sorted by length; unsorted 1.5 GB/s).
 const BATCH_FILES: usize = 512;
-/// Large files are read in pieces of this size.
-const PIECE: usize = 1024 * 1024;
 
 /// What reading a file showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,11 +115,11 @@ pub struct Claim {
 /// `take_results` after `finish` has them all.
 pub struct Prover {
     with_sha256: bool,
-    drops_cache: bool,
+    low_impact: LowImpact,
+    crew: Arc<Crew>,
     lanes: Md5Many,
     bytes: Vec<u8>,
     batch: Vec<Waiting>,
-    piece: Vec<u8>,
     results: Vec<(usize, io::Result<Proof>)>,
 }
 
@@ -137,20 +143,29 @@ impl Prover {
     pub fn new(with_sha256: bool) -> Prover {
         Prover {
             with_sha256,
-            drops_cache: false,
+            low_impact: LowImpact::default(),
+            crew: Crew::alone(),
             lanes: Md5Many::new(),
             bytes: Vec::new(),
             batch: Vec::new(),
-            piece: Vec::new(),
             results: Vec::new(),
         }
     }
 
-    /// Tells the kernel after each file that its pages are of no further use.
+    /// Spares others in this way.
     #[must_use]
-    pub fn dropping_cache(self, drops_cache: bool) -> Prover {
+    pub fn sparing(self, low_impact: &LowImpact) -> Prover {
         Prover {
-            drops_cache,
+            low_impact: low_impact.clone(),
+            ..self
+        }
+    }
+
+    /// Computes the md5 of large files together with others.
+    #[must_use]
+    pub fn in_crew(self, crew: &Arc<Crew>) -> Prover {
+        Prover {
+            crew: Arc::clone(crew),
             ..self
         }
     }
@@ -201,10 +216,6 @@ impl Prover {
             } else if let Some(proof) = self.stream(name, &file, witness, monitor)? {
                 self.results.push((number, Ok(proof)));
             }
-            if self.drops_cache {
-                // Advice: nothing depends on whether it is taken.
-                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-            }
             Ok(())
         });
         if let Err(error) = result {
@@ -234,26 +245,28 @@ impl Prover {
         size: u64,
         file: &OwnedFd,
     ) -> io::Result<()> {
+        self.low_impact.throttle.pass(size);
         let start = self.bytes.len();
+        let mut pages = Pages::of_small(self.low_impact.page_cache);
         let mut length = 0;
+        // Room for one byte more than expected: a file that has grown since it was listed shows.
+        self.bytes.resize(start + size as usize + 1, 0);
         loop {
-            // Room for one byte more than expected: a file that has grown since it was listed
-            // shows, and a read that comes back short of it is known to have met the end.
-            self.bytes.reserve(size as usize - length + 1);
-            match rustix::io::read(file, rustix::buffer::spare_capacity(&mut self.bytes)) {
+            match pages.read(file, &mut self.bytes[start + length..]) {
                 Ok(count) => {
                     length += count;
                     if count == 0 || length as u64 >= size {
                         break;
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     self.bytes.truncate(start);
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
+        pages.end(file);
+        self.bytes.truncate(start + length);
         let bytes = &self.bytes[start..];
         self.batch.push(Waiting {
             number,
@@ -292,48 +305,6 @@ impl Prover {
         monitor.advance(0, self.bytes.len() as u64);
         self.batch.clear();
         self.bytes.clear();
-    }
-
-    /// Hashes a large file piece by piece; `None` when the monitor asked to stop.
-    fn stream(
-        &mut self,
-        name: &RepositoryName,
-        file: &OwnedFd,
-        witness: &mut dyn Witness,
-        monitor: &dyn Monitor,
-    ) -> io::Result<Option<Proof>> {
-        let instead = witness.begin(name, file);
-        let file = instead.as_ref().unwrap_or(file);
-        let (mut sha1, mut md5, mut sha256) = (Sha1::new(), Md5::new(), Sha256::new());
-        self.piece.resize(PIECE, 0);
-        let mut bytes = 0u64;
-        loop {
-            if monitor.stopped() {
-                return Ok(None);
-            }
-            let count = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut self.piece[..]))?;
-            if count == 0 {
-                break;
-            }
-            let piece = &self.piece[..count];
-            sha1.update(piece);
-            md5.update(piece);
-            if self.with_sha256 {
-                sha256.update(piece);
-            }
-            witness.piece(piece);
-            bytes += count as u64;
-            monitor.advance(0, count as u64);
-        }
-        let proof = Proof {
-            sha1: sha1.finalize()[..] == name.sha1,
-            md5: md5.finalize()[..] == name.md5,
-            size: bytes == name.size,
-            sha256: self.with_sha256.then(|| sha256.finalize().into()),
-            bytes,
-        };
-        witness.end(name, &proof);
-        Ok(Some(proof))
     }
 }
 

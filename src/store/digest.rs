@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Advice, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::durable::failed;
 use super::layout::{MANIFEST_FILE, SetId};
 use super::record::{FileRecord, damaged};
 use super::{SetRecord, Store, StoreError};
 use crate::monitor::Monitor;
+use crate::repository::{LowImpact, PageCache, Pages};
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1024 * 1024;
@@ -25,16 +26,29 @@ pub(super) struct Contents {
 }
 
 /// Reads files; one for each thread.
-#[derive(Default)]
 pub(super) struct Reader {
+    low_impact: LowImpact,
     piece: Vec<u8>,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Reader::sparing(&LowImpact::new(PageCache::AsFound, None))
+    }
+}
+
 impl Reader {
+    /// A reader that spares others in this way.
+    pub(super) fn sparing(low_impact: &LowImpact) -> Reader {
+        Reader {
+            low_impact: low_impact.clone(),
+            piece: Vec::new(),
+        }
+    }
+
     /// Reads a file; `None` when the monitor asked to stop.
     ///
-    /// What was read is not kept in the page cache, for whoever works on the same machine needs the
-    /// room; but a manifest is, which is about to be read again.
+    /// A manifest stays in the page cache whatever was asked for: it is about to be read again.
     pub(super) fn read(
         &mut self,
         path: &Path,
@@ -42,24 +56,26 @@ impl Reader {
     ) -> io::Result<Option<Contents>> {
         let file = open_regular(path)?;
         self.piece.resize(PIECE, 0);
+        let mut pages = Pages::of_large(match path.ends_with(MANIFEST_FILE) {
+            true => PageCache::Keep,
+            false => self.low_impact.page_cache,
+        });
         let mut digest = blake3::Hasher::new();
         let mut bytes = 0;
         loop {
             if monitor.stopped() {
                 return Ok(None);
             }
-            let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut self.piece[..]))?;
+            let count = pages.read(&file, &mut self.piece)?;
             if count == 0 {
                 break;
             }
             digest.update(&self.piece[..count]);
             bytes += count as u64;
+            self.low_impact.throttle.pass(count as u64);
             monitor.advance(0, count as u64);
         }
-        if !path.ends_with(MANIFEST_FILE) {
-            // Advice that is not taken changes nothing.
-            let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-        }
+        pages.end(&file);
         Ok(Some(Contents {
             bytes,
             blake3: *digest.finalize().as_bytes(),

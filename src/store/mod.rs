@@ -27,7 +27,6 @@ pub mod prune;
 pub mod record;
 pub mod retention;
 mod sets;
-pub mod throttle;
 pub mod verify;
 
 use std::fs;
