@@ -7,6 +7,8 @@
 
 mod crew;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use crew::{Crew, Seat};
 

@@ -227,13 +227,17 @@ impl Crew {
     pub fn begin(&self) -> Option<Seat<'_>> {
         let mut state = self.state();
         state.spare += 1;
-        while !state.over && !(state.free > 0 && state.lets_begin(self.turns)) {
+        loop {
+            if state.over {
+                state.spare -= 1;
+                return None;
+            }
+            if state.free > 0 && state.lets_begin(self.turns) {
+                break;
+            }
             state = self.wait(state);
         }
         state.spare -= 1;
-        if state.over {
-            return None;
-        }
         state.free -= 1;
         state.active += 1;
         Some(Seat { crew: self })
@@ -382,6 +386,9 @@ impl Lane<'_> {
         let mut state = self.crew.state();
         if let Some(file) = state.file(self.id) {
             file.cached = true;
+        }
+        if state.free > 0 {
+            self.crew.changed.notify_all();
         }
     }
 
