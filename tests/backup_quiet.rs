@@ -249,13 +249,62 @@ fn a_limit_is_kept() {
 }
 
 #[test]
-fn an_idle_backup_is_idle_in_every_thread() {
+fn a_limit_is_kept_by_what_only_reads() {
     let made_up = four_megabytes();
     let store = MadeStore::nowhere();
-    let mut running = store
-        .backup_of(&made_up, "--full")
-        .args(["--idle", "--drop-cache", "--bwlimit", "2M", "-j", "3"])
-        .start();
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    let check = || {
+        Fogold::check_configured(&made_up.sysconfdir())
+            .arg("--catalog")
+            .arg(made_up.dump())
+            .arg("--verify")
+    };
+    let verify = || store.fogold("verify").args(["--format", "ndjson"]);
+    for command in [&check as &dyn Fn() -> Fogold, &verify] {
+        for threads in ["1", "4"] {
+            let start = Instant::now();
+            let outcome = command().args(["--bwlimit", "2M", "-j", threads]).run();
+            outcome.assert_code(0);
+            let slow = start.elapsed();
+            let bytes = outcome.report()["coverage"]["read"]["bytes"].as_u64();
+            let bytes = bytes.expect("bytes");
+            assert!(bytes > 3_000_000, "{bytes}");
+            let least = Duration::from_secs_f64(bytes as f64 / (2 << 20) as f64 - 0.2);
+            assert!(slow > least, "{bytes} bytes took {slow:?}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_without_reading_is_told_of() {
+    let made_up = MadeUp::small();
+    let outcome = Fogold::check_configured(&made_up.sysconfdir())
+        .arg("--catalog")
+        .arg(made_up.dump())
+        .args(["--bwlimit", "1"])
+        .run();
+    outcome.assert_code(0);
+    assert!(outcome.complaint().contains("--bwlimit"));
+}
+
+#[test]
+fn what_is_nice_is_nice_in_every_thread() {
+    let made_up = four_megabytes();
+    let store = MadeStore::nowhere();
+    let slowly = ["--bwlimit", "2M", "-j", "3"];
+    let backup = store.backup_of(&made_up, "--full");
+    are_nice(backup.args(["--idle", "--drop-cache"]).args(slowly));
+    store.assert_whole();
+    store.assert_verified();
+    are_nice(store.fogold("verify").arg("--nice").args(slowly));
+    let check = Fogold::check_configured(&made_up.sysconfdir()).arg("--catalog");
+    let check = check.arg(made_up.dump()).args(["--verify", "--nice"]);
+    are_nice(check.args(slowly));
+}
+
+/// Runs a command, and looks how nice its threads are.
+fn are_nice(command: Fogold) {
+    let mut running = command.start();
     let process = running.id();
     let mut nices = Vec::new();
     wait_until("three threads at work", || {
@@ -269,8 +318,6 @@ fn an_idle_backup_is_idle_in_every_thread() {
         nices.iter().filter(|nice| **nice != 19).count() <= 1,
         "{nices:?}"
     );
-    store.assert_whole();
-    store.assert_verified();
 }
 
 /// How nice the threads of a process are.

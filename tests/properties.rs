@@ -11,7 +11,7 @@ use fogold::catalog::rows::{
 use fogold::catalog::{Builder, Catalog, CatalogError, Provenance};
 use fogold::check::{self, Options, Slice};
 use fogold::monitor::Silent;
-use fogold::repository::{Access, Layout, Parsed, RepositoryName, Tree};
+use fogold::repository::{Access, Layout, LowImpact, Parsed, RepositoryName, Tree};
 use fogold::sysconf::{HostTable, RepositoryType};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -390,6 +390,7 @@ fn checked(contents: &[Content], depth: usize, threads: usize, verify: bool) -> 
         allow_empty: true,
         threads,
         scratch: directory.path().to_owned(),
+        low_impact: LowImpact::default(),
     };
     let outcome = check::run(&tree, &catalog, None, &options, &Silent).expect("a check");
     assert!(outcome.complete);

@@ -23,6 +23,7 @@ mod uploads;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
@@ -37,7 +38,9 @@ use crate::catalog::scatter::{self, Scatter};
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::monitor::{Monitor, Phase, Silent};
 use crate::parallel::share_out;
-use crate::repository::{OddWhat, Prover, RepositoryError, Shard, Stray, Survey, Tree};
+use crate::repository::{
+    Crew, LowImpact, OddWhat, Prover, RepositoryError, Shard, Stray, Survey, Tree,
+};
 use crate::sysconf::RepositoryType;
 use compare::{Compared, Comparer};
 use draft::StrayRecord;
@@ -60,6 +63,8 @@ pub struct Options {
     pub threads: usize,
     /// Where scratch files go.
     pub scratch: PathBuf,
+    /// How contents are read.
+    pub low_impact: LowImpact,
 }
 
 impl Options {
@@ -83,6 +88,11 @@ impl Options {
             types.push(RepositoryType::Gold);
         }
         types
+    }
+
+    /// What reads contents as was asked for.
+    fn prover(&self, with_sha256: bool) -> Prover {
+        Prover::new(with_sha256).sparing(&self.low_impact)
     }
 
     /// Whether the contents of a shard are read.
@@ -330,8 +340,13 @@ pub fn run_with(
         }
         writer.finish()?;
     }
-    let parts = share_out(options.threads, monitor, |shards| {
-        compare_shards(&comparer, &mut shards.map(Shard), &drafts, &strays)
+    let crew = Arc::new(crew_for(&comparer));
+    let parts = share_out(crew.threads(), monitor, |shards| {
+        let Some(_seat) = crew.begin() else {
+            return Ok(Seen::default());
+        };
+        let prover = options.prover(options.sha256).in_crew(&crew);
+        compare_shards(&comparer, prover, shards, &drafts, &strays)
     })?;
     if let Some(source) = tree.exhausted() {
         return Err(CheckError::Exhausted { source });
@@ -364,13 +379,13 @@ pub fn run_with(
         second_look_failed: AtomicBool::new(false),
         common_faults,
     };
-    settler.lost = settler.find_lost(seen.golds_at_risk, &mut Prover::new(false))?;
+    settler.lost = settler.find_lost(seen.golds_at_risk, &mut options.prover(false))?;
     let findings = Spool::new(&options.scratch)?;
     let now = jiff::Timestamp::now().as_second();
     findings.deliver(0, settle_above(above.drafts, &settler, &survey, now))?;
     // Stopping is for the long work before: what was seen completely is also reported completely.
     share_out(options.threads, &Silent, |shards| {
-        let mut prover = Prover::new(false);
+        let mut prover = options.prover(false);
         for shard in shards.map(Shard) {
             findings.deliver(u16::from(shard.0) + 1, settler.settle(shard, &mut prover)?)?;
             monitor.advance(1, 0);
@@ -401,18 +416,37 @@ fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
     })
 }
 
+/// Memory that spare threads may take for their shards, in bytes.
+const SPARE_MEMORY: u64 = 64 * 1024 * 1024;
+/// What a thread needs to read small files.
+const THREAD_MEMORY: u64 = 7 * 1024 * 1024;
+/// What a row takes while its shard is compared.
+const ROW_MEMORY: u64 = 400;
+
+/// The threads that compare shards: spare ones only where contents are read, and as many as there
+/// is memory for.
+fn crew_for(comparer: &Comparer<'_>) -> Crew {
+    let options = comparer.options;
+    let shard_rows = comparer.catalog.summary().pfile_rows / 256;
+    let spares = match options.verify && comparer.companion.is_none() {
+        true => SPARE_MEMORY / (THREAD_MEMORY + shard_rows * ROW_MEMORY),
+        false => 0,
+    };
+    Crew::of(options.threads, spares as usize)
+}
+
 /// Compares shards as they are handed out, and puts their drafts and strays on disk.
 fn compare_shards(
     comparer: &Comparer<'_>,
-    shards: &mut dyn Iterator<Item = Shard>,
-    drafts: &std::sync::Arc<Scatter>,
-    strays: &std::sync::Arc<Scatter>,
+    mut prover: Prover,
+    shards: &mut dyn Iterator<Item = u8>,
+    drafts: &Arc<Scatter>,
+    strays: &Arc<Scatter>,
 ) -> Result<Seen, CheckError> {
     let mut seen = Seen::default();
-    let mut prover = Prover::new(comparer.options.sha256);
     let mut draft_writer = drafts.writer();
     let mut stray_writer = strays.writer();
-    for shard in shards {
+    for shard in shards.map(Shard) {
         let Some(compared) = comparer.compare(shard, &mut prover)? else {
             break;
         };

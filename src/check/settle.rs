@@ -282,7 +282,7 @@ impl Settler<'_> {
             size: name.size,
         };
         self.tree
-            .prove(&[claim], &mut Prover::new(false), self.monitor)
+            .prove(&[claim], &mut self.options.prover(false), self.monitor)
             .into_iter()
             .any(|(_, result)| result.is_ok_and(|proof| proof.holds()))
     }

@@ -139,8 +139,7 @@ fn attempt(
         sysconfdir: sysconf.as_ref().map(|sysconf| sysconf.directory.as_path()),
         with_passwords: arguments.with_passwords,
         with_logs: arguments.with_logs,
-        limit: arguments.low_impact.limit(),
-        drops_cache: arguments.low_impact.drops_cache(),
+        low_impact: arguments.low_impact.low_impact(),
         threads: global.threads(),
         scratch: &global.scratch,
     };

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::error::Failure;
 use super::interrupt::Interrupt;
+use super::low_impact::LowImpactArguments;
 use super::output::{Output, OutputArguments};
 use super::programs::ProgramArguments;
 use super::progress::Progress;
@@ -77,6 +78,8 @@ pub struct Arguments {
     #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
+    low_impact: LowImpactArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -130,6 +133,11 @@ fn attempt(
     if !arguments.slice.is_all() && !arguments.verify {
         progress.warn("--slice says which contents to read, and without --verify none are read");
     }
+    if arguments.low_impact.has_limit() && !arguments.verify {
+        progress
+            .warn("--bwlimit limits the reading of contents, and without --verify none are read");
+    }
+    arguments.low_impact.apply(progress);
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
     output.refuse_inside(tree.path(), "the repository")?;
@@ -163,6 +171,7 @@ fn attempt(
         allow_empty: arguments.allow_empty,
         threads: global.threads(),
         scratch: global.scratch.clone(),
+        low_impact: arguments.low_impact.low_impact(),
     };
     let checked = Source::find(global, sysconf.as_ref(), progress).and_then(|source| {
         let programs = arguments.programs.programs();

@@ -17,7 +17,7 @@ use crate::monitor::{Monitor, Phase};
 use crate::recover::restore::{self, Parts};
 use crate::recover::{files, requeue};
 use crate::report::{self, Clock, Format, Report, Style, bytes_for_people, counted};
-use crate::repository::{Access, Tree};
+use crate::repository::{Access, LowImpact, Tree};
 use crate::store::Store;
 use crate::store::backup::{self, DumpSource};
 use crate::store::layout::SetId;
@@ -74,6 +74,7 @@ pub(super) fn run(
         allow_empty: false,
         threads: global.threads(),
         scratch: global.scratch.clone(),
+        low_impact: LowImpact::default(),
     };
     let catalog = made_up.catalog(&options, progress)?;
     let outcome = crate::check::run(&tree, &catalog, None, &options, progress)?;
@@ -299,8 +300,7 @@ impl Disaster<'_> {
             sysconfdir: None,
             with_passwords: false,
             with_logs: false,
-            limit: None,
-            drops_cache: false,
+            low_impact: LowImpact::default(),
             threads: self.options.threads,
             scratch: &self.options.scratch,
         };

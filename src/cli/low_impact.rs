@@ -4,25 +4,36 @@ use std::process::{Command, Stdio};
 
 use super::progress::Progress;
 use crate::monitor::Monitor;
+use crate::repository::{LowImpact, PageCache};
 
 /// Options for working quietly.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub(super) struct LowImpactArguments {
-    /// Read no more than so much a second from the repository: a number, with K, M or G behind it
+    /// Read no more than so many bytes of contents a second: a number, with K, M or G behind it
     #[arg(long, value_name = "RATE", value_parser = rate)]
     bwlimit: Option<u64>,
     /// Work only when nobody else wants the disk or the processor
+    ///
+    /// The lowest priority for the processor (nice 19) and, with ionice of util-linux, the idle class
+    /// for the disk.
+    #[arg(long, visible_alias = "idle")]
+    nice: bool,
+    /// Leave what was read in the page cache
+    ///
+    /// Without it, only what was there before stays there, so that a pass over the whole repository
+    /// does not push out what FOSSology and its database work with.
     #[arg(long)]
-    idle: bool,
-    /// Drop what was read from the page cache
-    #[arg(long)]
+    keep_cache: bool,
+    /// Drop what was read from the page cache, also what was there before
+    #[arg(long, conflicts_with = "keep_cache")]
     drop_cache: bool,
 }
 
 impl LowImpactArguments {
-    /// Puts this process into the idle classes, where that was asked for.
+    /// Puts this process into the idle classes, where that was asked for. Threads take this after
+    /// the one that begins them, so it comes before there are any.
     pub(super) fn apply(self, progress: &Progress) {
-        if !self.idle {
+        if !self.nice {
             return;
         }
         // Lowering one's own priority is always allowed.
@@ -36,18 +47,23 @@ impl LowImpactArguments {
             .status();
         if !status.is_ok_and(|status| status.success()) {
             progress
-                .warn("--idle: the disk is used as always, for ionice (util-linux) did not help");
+                .warn("--nice: the disk is used as always, for ionice (util-linux) did not help");
         }
     }
 
-    /// Bytes a second.
-    pub(super) fn limit(self) -> Option<u64> {
-        self.bwlimit
+    /// Whether reading has a limit.
+    pub(super) fn has_limit(self) -> bool {
+        self.bwlimit.is_some()
     }
 
-    /// Whether what was read is to leave the page cache.
-    pub(super) fn drops_cache(self) -> bool {
-        self.drop_cache
+    /// How contents are read.
+    pub(super) fn low_impact(self) -> LowImpact {
+        let page_cache = match (self.keep_cache, self.drop_cache) {
+            (true, _) => PageCache::Keep,
+            (_, true) => PageCache::Drop,
+            _ => PageCache::AsFound,
+        };
+        LowImpact::new(page_cache, self.bwlimit)
     }
 }
 

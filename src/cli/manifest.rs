@@ -21,7 +21,7 @@ use crate::manifest::jsonl::Header;
 use crate::manifest::{Collected, Collector, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase, free_room};
 use crate::report::{Clock, ManifestReport};
-use crate::repository::{RepositoryName, Tree};
+use crate::repository::{LowImpact, RepositoryName, Tree};
 use crate::sysconf::RepositoryType;
 
 /// Say what a backup set would hold, in a form for other programs
@@ -246,6 +246,7 @@ fn options(global: &Global) -> check::Options {
         allow_empty: false,
         threads: global.threads(),
         scratch: global.scratch.clone(),
+        low_impact: LowImpact::default(),
     }
 }
 

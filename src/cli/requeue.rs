@@ -17,6 +17,7 @@ use crate::recover::requeue::{
     self, Job, JobEnd, OpenUnpack, Options, Outcome, Patience, Scheduler, Server, Told,
 };
 use crate::report::{Clock, bytes_for_people, counted, grouped, printable};
+use crate::repository::LowImpact;
 use crate::sysconf::RepositoryType;
 
 /// So many unpacks are listed for people; failed ones always.
@@ -147,6 +148,7 @@ impl Arguments {
                 allow_empty: false,
                 threads: global.threads(),
                 scratch: global.scratch.clone(),
+                low_impact: LowImpact::default(),
             },
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::error::Failure;
 use super::interrupt::Interrupt;
+use super::low_impact::LowImpactArguments;
 use super::output::{Output, OutputArguments};
 use super::programs::ProgramArguments;
 use super::progress::Progress;
@@ -38,6 +39,8 @@ pub struct Arguments {
     #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
+    low_impact: LowImpactArguments,
+    #[command(flatten)]
     output: OutputArguments,
 }
 
@@ -71,11 +74,13 @@ fn attempt(
         // The process ends here; there is nobody to tell of a closed output.
         let _ = last.write(&Report::of_nothing("verify", clock), None);
     }));
+    arguments.low_impact.apply(progress);
     let options = Options {
         slice: arguments.slice,
         programs: arguments.programs.programs(),
         threads: global.threads(),
         scratch: global.scratch.clone(),
+        low_impact: arguments.low_impact.low_impact(),
     };
     let verified = verify::run(&store, arguments.set.as_deref(), &options, progress);
     interrupt.forget_last_word();

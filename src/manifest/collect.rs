@@ -29,7 +29,8 @@ use crate::catalog::{Amount, Catalog, CatalogError, ShardPfiles};
 use crate::check::{Companion, CompanionError, Kind, Listed, Outcome, Severity, ShardCompanion};
 use crate::monitor::Monitor;
 use crate::repository::{
-    At, ContentReader, InPlace, Proof, Prover, RepositoryName, Shard, Tree, TreePath, Witness,
+    At, ContentReader, InPlace, LowImpact, Proof, Prover, RepositoryName, Shard, Tree, TreePath,
+    Witness,
 };
 use crate::sysconf::RepositoryType;
 
@@ -62,7 +63,7 @@ pub struct Collector<'a> {
     selection: &'a Selection,
     keeper: Option<&'a dyn Keeper>,
     prove_url: Option<ProveUrl<'a>>,
-    drops_cache: bool,
+    low_impact: LowImpact,
     lines: Arc<Scatter>,
     collected: Mutex<Totals>,
 }
@@ -152,7 +153,7 @@ impl<'a> Collector<'a> {
             selection,
             keeper,
             prove_url: None,
-            drops_cache: false,
+            low_impact: LowImpact::default(),
             lines: Scatter::new(scratch)?,
             collected: Mutex::new(Totals {
                 amounts: Amounts::default(),
@@ -171,11 +172,11 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Tells the kernel after each file that its pages are of no further use.
+    /// Spares others in this way while contents are read.
     #[must_use]
-    pub fn dropping_cache(self, drops_cache: bool) -> Collector<'a> {
+    pub fn sparing(self, low_impact: &LowImpact) -> Collector<'a> {
         Collector {
-            drops_cache,
+            low_impact: low_impact.clone(),
             ..self
         }
     }
@@ -320,7 +321,7 @@ impl Companion for Collector<'_> {
             keeper,
             states: vec![State::default(); pfiles.pfiles().len()],
             license: Vec::new(),
-            prover: Prover::new(false).dropping_cache(self.drops_cache),
+            prover: Prover::new(false).sparing(&self.low_impact),
         }))
     }
 }

@@ -6,8 +6,16 @@
 //! computes several digests at once is young code, so each mismatch it reports is computed again by
 //! the plain one before it is believed.
 
+mod crew;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use crew::{Crew, Seat};
+
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use md5::{Digest, Md5};
@@ -17,7 +25,9 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::listing::InPlace;
+use super::low_impact::LowImpact;
 use super::name::RepositoryName;
+use super::page_cache::Pages;
 use super::path::TreePath;
 use super::reading::{At, ContentReader};
 use super::sha1_lanes::digest_all;
@@ -31,8 +41,6 @@ const BATCH_BYTES: usize = 6 * 1024 * 1024;
 /// … or once there are this many of them. The lanes want company of like length: of 96 files they
 /// make 2.5 GB/s, of 384 files 4.1 GB/s (sorted by length; unsorted 1.5 GB/s).
 const BATCH_FILES: usize = 512;
-/// Large files are read in pieces of this size.
-const PIECE: usize = 1024 * 1024;
 
 /// What reading a file showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +118,14 @@ pub struct Claim {
 /// `take_results` after `finish` has them all.
 pub struct Prover {
     with_sha256: bool,
-    drops_cache: bool,
+    low_impact: LowImpact,
+    crew: Arc<Crew>,
     lanes: Md5Many,
     sha1s: Vec<[u8; 20]>,
     bytes: Vec<u8>,
+    /// How much of `bytes` stands for files that wait.
+    used: usize,
     batch: Vec<Waiting>,
-    piece: Vec<u8>,
     results: Vec<(usize, io::Result<Proof>)>,
 }
 
@@ -137,21 +147,31 @@ impl Prover {
     pub fn new(with_sha256: bool) -> Prover {
         Prover {
             with_sha256,
-            drops_cache: false,
+            low_impact: LowImpact::default(),
+            crew: Crew::alone(),
             lanes: Md5Many::new(),
             sha1s: Vec::new(),
             bytes: Vec::new(),
+            used: 0,
             batch: Vec::new(),
-            piece: Vec::new(),
             results: Vec::new(),
         }
     }
 
-    /// Tells the kernel after each file that its pages are of no further use.
+    /// Spares others in this way.
     #[must_use]
-    pub fn dropping_cache(self, drops_cache: bool) -> Prover {
+    pub fn sparing(self, low_impact: &LowImpact) -> Prover {
         Prover {
-            drops_cache,
+            low_impact: low_impact.clone(),
+            ..self
+        }
+    }
+
+    /// Computes the md5 of large files together with others.
+    #[must_use]
+    pub fn in_crew(self, crew: &Arc<Crew>) -> Prover {
+        Prover {
+            crew: Arc::clone(crew),
             ..self
         }
     }
@@ -216,16 +236,12 @@ impl Prover {
             } else if let Some(proof) = self.stream(name, &file, witness, monitor)? {
                 self.results.push((number, Ok(proof)));
             }
-            if self.drops_cache {
-                // Advice: nothing depends on whether it is taken.
-                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-            }
             Ok(())
         });
         if let Err(error) = result {
             self.results.push((number, Err(error)));
         }
-        if self.batch.len() >= BATCH_FILES || self.bytes.len() >= BATCH_BYTES {
+        if self.batch.len() >= BATCH_FILES || self.used >= BATCH_BYTES {
             self.finish_batch(witness, monitor);
         }
     }
@@ -249,27 +265,27 @@ impl Prover {
         size: u64,
         file: &OwnedFd,
     ) -> io::Result<()> {
-        let start = self.bytes.len();
+        self.low_impact.throttle.pass(size);
+        let mut pages = Pages::of_small(self.low_impact.page_cache);
+        // Room for one byte more than expected: a file that has grown since it was listed shows.
+        let end = self.used + size as usize + 1;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
         let mut length = 0;
         loop {
-            // Room for one byte more than expected: a file that has grown since it was listed
-            // shows, and a read that comes back short of it is known to have met the end.
-            self.bytes.reserve(size as usize - length + 1);
-            match rustix::io::read(file, rustix::buffer::spare_capacity(&mut self.bytes)) {
-                Ok(count) => {
-                    length += count;
-                    if count == 0 || length as u64 >= size {
-                        break;
-                    }
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    self.bytes.truncate(start);
-                    return Err(error.into());
-                }
+            match pages.read(file, &mut self.bytes[self.used + length..end])? {
+                0 => break,
+                count => length += count,
+            }
+            if length as u64 >= size {
+                break;
             }
         }
-        let bytes = &self.bytes[start..];
+        pages.end(file);
+        let start = self.used;
+        self.used += length;
+        let bytes = &self.bytes[start..self.used];
         self.batch.push(Waiting {
             number,
             name: *name,
@@ -305,51 +321,9 @@ impl Prover {
             witness.whole(name, &proof, bytes);
             self.results.push((waiting.number, Ok(proof)));
         }
-        monitor.advance(0, self.bytes.len() as u64);
+        monitor.advance(0, self.used as u64);
         self.batch.clear();
-        self.bytes.clear();
-    }
-
-    /// Hashes a large file piece by piece; `None` when the monitor asked to stop.
-    fn stream(
-        &mut self,
-        name: &RepositoryName,
-        file: &OwnedFd,
-        witness: &mut dyn Witness,
-        monitor: &dyn Monitor,
-    ) -> io::Result<Option<Proof>> {
-        let instead = witness.begin(name, file);
-        let file = instead.as_ref().unwrap_or(file);
-        let (mut sha1, mut md5, mut sha256) = (Sha1::new(), Md5::new(), Sha256::new());
-        self.piece.resize(PIECE, 0);
-        let mut bytes = 0u64;
-        loop {
-            if monitor.stopped() {
-                return Ok(None);
-            }
-            let count = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut self.piece[..]))?;
-            if count == 0 {
-                break;
-            }
-            let piece = &self.piece[..count];
-            sha1.update(piece);
-            md5.update(piece);
-            if self.with_sha256 {
-                sha256.update(piece);
-            }
-            witness.piece(piece);
-            bytes += count as u64;
-            monitor.advance(0, count as u64);
-        }
-        let proof = Proof {
-            sha1: sha1.finalize()[..] == name.sha1,
-            md5: md5.finalize()[..] == name.md5,
-            size: bytes == name.size,
-            sha256: self.with_sha256.then(|| sha256.finalize().into()),
-            bytes,
-        };
-        witness.end(name, &proof);
-        Ok(Some(proof))
+        self.used = 0;
     }
 }
 

@@ -1,11 +1,10 @@
 //! Reading a file of the store and its blake3.
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Advice, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::durable::failed;
 use super::layout::{MANIFEST_FILE, SetId};
@@ -13,38 +12,72 @@ use super::reading::{Broken, Contents, read_to_end};
 use super::record::{FileRecord, damaged};
 use super::{SetRecord, Store, StoreError};
 use crate::monitor::Monitor;
+use crate::repository::{LowImpact, PageCache, Pages, Throttle};
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1024 * 1024;
 
 /// Reads files; one for each thread.
-#[derive(Default)]
 pub(super) struct Reader {
+    low_impact: LowImpact,
     piece: Vec<u8>,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Reader::sparing(&LowImpact::new(PageCache::AsFound, None))
+    }
+}
+
 impl Reader {
+    /// A reader that spares others in this way.
+    pub(super) fn sparing(low_impact: &LowImpact) -> Reader {
+        Reader {
+            low_impact: low_impact.clone(),
+            piece: Vec::new(),
+        }
+    }
+
     /// Reads a file; `None` when the monitor asked to stop.
     ///
-    /// What was read is not kept in the page cache, for whoever works on the same machine needs the
-    /// room; but a manifest is, which is about to be read again.
+    /// A manifest stays in the page cache whatever was asked for: it is about to be read again.
     pub(super) fn read(
         &mut self,
         path: &Path,
         monitor: &dyn Monitor,
     ) -> io::Result<Option<Contents>> {
-        let mut file = File::from(open_regular(path)?);
+        let file = open_regular(path)?;
         self.piece.resize(PIECE, 0);
-        let read = match read_to_end(&mut file, None, &mut self.piece, monitor) {
+        let mut sparing = Sparing {
+            pages: Pages::of_large(match path.ends_with(MANIFEST_FILE) {
+                true => PageCache::Keep,
+                false => self.low_impact.page_cache,
+            }),
+            throttle: &self.low_impact.throttle,
+            file: &file,
+        };
+        let read = match read_to_end(&mut sparing, None, &mut self.piece, monitor) {
             Ok(contents) => contents,
             Err(Broken::Stopped) => return Ok(None),
             Err(Broken::Source(error) | Broken::Target(error)) => return Err(error),
         };
-        if !path.ends_with(MANIFEST_FILE) {
-            // Advice that is not taken changes nothing.
-            let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-        }
+        sparing.pages.end(&file);
         Ok(Some(read))
+    }
+}
+
+/// A file that is read in a way that spares others.
+struct Sparing<'a> {
+    pages: Pages,
+    throttle: &'a Throttle,
+    file: &'a OwnedFd,
+}
+
+impl Read for Sparing<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let count = self.pages.read(self.file, piece)?;
+        self.throttle.pass(count as u64);
+        Ok(count)
     }
 }
 

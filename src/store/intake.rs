@@ -22,13 +22,12 @@ use jiff::Timestamp;
 
 use super::durable::HALF;
 use super::marks::{Mark, Marks, keeps_times};
-use super::throttle::Throttle;
 use super::{ManifestReader, Store, StoreError};
 use crate::catalog::Amount;
 use crate::check::CompanionError;
 use crate::manifest::{ByShard, Entry, Keeper, Place, ShardKeeper};
 use crate::monitor::Monitor;
-use crate::repository::{Proof, Prover, RepositoryName, Shard, Witness};
+use crate::repository::{LowImpact, Proof, Prover, RepositoryName, Shard, Witness};
 
 /// A set that vouches for what the pool has.
 pub struct Voucher {
@@ -52,7 +51,7 @@ pub struct Pool<'a> {
     root: PathBuf,
     vouchers: Vec<Voucher>,
     damaged: BTreeSet<RepositoryName>,
-    throttle: Throttle,
+    low_impact: &'a LowImpact,
     monitor: &'a dyn Monitor,
     started: Timestamp,
     keeps_times: bool,
@@ -65,12 +64,13 @@ pub struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    /// The pool of a store. Names in `damaged` are taken for absent.
+    /// The pool of a store. Names in `damaged` are taken for absent. What nobody vouches for is read
+    /// as `low_impact` says.
     pub fn new(
         store: &Store,
         vouchers: Vec<Voucher>,
         damaged: BTreeSet<RepositoryName>,
-        throttle: Throttle,
+        low_impact: &'a LowImpact,
         monitor: &'a dyn Monitor,
     ) -> Pool<'a> {
         let root = store.layout().pool();
@@ -79,7 +79,7 @@ impl<'a> Pool<'a> {
             root,
             vouchers,
             damaged,
-            throttle,
+            low_impact,
             monitor,
             started: Timestamp::now(),
             keeps_times,
@@ -343,7 +343,7 @@ impl ShardPool<'_> {
     /// Reads what stands under a name that no set vouches for.
     fn prove(&self, path: &str, name: &RepositoryName) -> Option<[u8; 32]> {
         let mut digest = Digest::default();
-        let mut prover = Prover::new(false);
+        let mut prover = Prover::new(false).sparing(self.pool.low_impact);
         prover.read(
             &self.directory,
             path,
@@ -386,7 +386,6 @@ impl ShardKeeper for ShardPool<'_> {
 
 impl Witness for ShardPool<'_> {
     fn whole(&mut self, name: &RepositoryName, proof: &Proof, bytes: &[u8]) {
-        self.pool.throttle.pass(bytes.len() as u64);
         if !proof.holds() || self.has_failed() || self.held.contains_key(name) {
             return;
         }
@@ -426,7 +425,6 @@ impl Witness for ShardPool<'_> {
     }
 
     fn piece(&mut self, bytes: &[u8]) {
-        self.pool.throttle.pass(bytes.len() as u64);
         let Some(stream) = &mut self.stream else {
             return;
         };

@@ -28,7 +28,6 @@ pub(crate) mod reading;
 pub mod record;
 pub mod retention;
 mod sets;
-pub mod throttle;
 pub mod verify;
 
 use std::fs;

@@ -13,7 +13,7 @@ use crate::monitor::Monitor;
 use crate::recover::database::Target;
 use crate::recover::restore::{Done, Parts};
 use crate::report::{Clock, Report};
-use crate::repository::Tree;
+use crate::repository::{LowImpact, Tree};
 use crate::store::Store;
 use crate::store::held::Held;
 use crate::sysconf::{Programs, RepositoryType, Sysconf};
@@ -80,6 +80,7 @@ impl After<'_> {
             allow_empty: true,
             threads: self.global.threads(),
             scratch: self.global.scratch.clone(),
+            low_impact: LowImpact::default(),
         };
         let mut held = Held::of(self.store)?;
         if let Some(files) = &done.files {

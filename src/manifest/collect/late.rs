@@ -110,7 +110,7 @@ impl<'a> Late<'a, '_> {
                 .map(|entry| entry.name)
                 .collect(),
             keeper: keeper.map(|keeper| keeper.begin(shard)).transpose()?,
-            prover: Prover::new(false).dropping_cache(self.collector.drops_cache),
+            prover: Prover::new(false).sparing(&self.collector.low_impact),
         })
     }
 }

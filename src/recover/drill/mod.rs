@@ -33,7 +33,7 @@ use crate::check::{self, Aids, Slice};
 use crate::manifest::fetch::Fetcher;
 use crate::manifest::{SetKind, Types};
 use crate::monitor::Monitor;
-use crate::repository::{Access, Layout, Tree};
+use crate::repository::{Access, Layout, LowImpact, Tree};
 use crate::store::layout::SetId;
 use crate::store::{Drill, SetRecord, Store};
 use crate::sysconf::{ConnectionParameters, Connector, Programs, RepositoryType};
@@ -294,6 +294,7 @@ fn drill_tree(
         allow_empty: true,
         threads: request.threads,
         scratch: request.scratch.to_owned(),
+        low_impact: LowImpact::default(),
     };
     let outcome = check::run_with(&tree, &catalog, Aids::default(), &options, watch)?;
     let to_unpack = match request.record.kind {

@@ -33,7 +33,6 @@ use super::named::ManifestReader;
 use super::record::{
     Counts, FileRecord, LEFT_TO_URLS, LeftOut, ManifestRecord, RowCounts, SourceRecord,
 };
-use super::throttle::Throttle;
 use super::{SetRecord, Store, StoreError, make_directory, rename};
 use crate::catalog::dump::{DumpOptions, Input};
 use crate::catalog::{Amount, Catalog, Hosts, LiveRows};
@@ -41,7 +40,7 @@ use crate::check::{self, Aids, Backups, Outcome, Spool};
 use crate::manifest::jsonl::Header;
 use crate::manifest::{Amounts, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase, free_room};
-use crate::repository::{Shard, Tree};
+use crate::repository::{LowImpact, Shard, Tree};
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
 
@@ -95,10 +94,8 @@ pub struct Request<'a> {
     pub with_passwords: bool,
     /// Take logs/ and report/ too.
     pub with_logs: bool,
-    /// Bytes a second that are read for the pool.
-    pub limit: Option<u64>,
-    /// Tell the kernel after each file that its pages are of no further use.
-    pub drops_cache: bool,
+    /// How the repository is read.
+    pub low_impact: LowImpact,
     /// Threads; at least 1.
     pub threads: usize,
     /// Where scratch files go.
@@ -294,7 +291,7 @@ impl Making<'_> {
             self.store,
             vouchers,
             self.store.damaged()?,
-            Throttle::new(request.limit),
+            &request.low_impact,
             self.monitor,
         );
         let (outcome, collected) = self
@@ -438,9 +435,10 @@ impl Making<'_> {
             allow_empty: false,
             threads: request.threads,
             scratch: request.scratch.to_owned(),
+            low_impact: request.low_impact.clone(),
         };
-        let mut collector = Collector::new(selection, Some(pool), request.scratch)?
-            .dropping_cache(request.drops_cache);
+        let mut collector =
+            Collector::new(selection, Some(pool), request.scratch)?.sparing(&request.low_impact);
         if let Some(prove_url) = request.prove_url {
             collector = collector.proving_urls(prove_url);
         }

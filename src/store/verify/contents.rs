@@ -49,7 +49,7 @@ impl Contents<'_> {
         let findings = &verified.findings;
         let shares = share_out(self.options.threads, monitor, |shards| {
             let mut share = Share::default();
-            let mut reader = Reader::default();
+            let mut reader = Reader::sparing(&self.options.low_impact);
             for shard in shards.map(Shard) {
                 let mut batch = Batch::default();
                 if !self.shard(shard, &mut share, &mut batch, &mut reader, monitor)? {

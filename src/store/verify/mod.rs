@@ -31,7 +31,7 @@ use super::{Store, StoreError, now, pool};
 use crate::catalog::Amount;
 use crate::check::{Batch, Slice, Spool};
 use crate::monitor::{Monitor, Phase};
-use crate::repository::{RepositoryName, Shard};
+use crate::repository::{LowImpact, RepositoryName, Shard};
 use crate::sysconf::Programs;
 use contents::Contents;
 use own_files::{SetCheck, part_of};
@@ -48,6 +48,8 @@ pub struct Options {
     pub threads: usize,
     /// Where scratch files go.
     pub scratch: PathBuf,
+    /// How contents are read.
+    pub low_impact: LowImpact,
 }
 
 /// What was looked at.
@@ -215,7 +217,7 @@ fn check_sets(
     // Sets of one kind next to one another: their contents then are in few runs of sets.
     sets.sort_unstable_by_key(|id| (id.kind, id.time));
     let mut checks = Vec::with_capacity(sets.len());
-    let mut reader = Reader::default();
+    let mut reader = Reader::sparing(&options.low_impact);
     let mut batch = Batch::default();
     for id in sets {
         let mut check = match SetCheck::of(store, id, options, &mut reader, monitor) {
