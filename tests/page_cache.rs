@@ -79,7 +79,7 @@ impl Pages {
             ("cold", &self.cold, cold_stay),
             ("warm", &self.warm, warm_stay),
         ] {
-            let lengths = files.iter().map(|file| std::fs::metadata(file));
+            let lengths = files.iter().map(std::fs::metadata);
             let total: u64 = lengths.map(|meta| meta.expect("a file").len()).sum();
             let cached: u64 = self.cached(files).into_iter().flatten().sum();
             let as_wanted = match stay {
