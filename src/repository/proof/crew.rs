@@ -125,6 +125,14 @@ impl State {
         self.files.iter().filter(|file| file.can_go_on()).count()
     }
 
+    /// Whether to go on with what can: half-empty lanes are worth it only when no thread is at work
+    /// that will soon hand in more.
+    fn is_worth_it(&self, others_work: bool) -> bool {
+        let cached = self.files.iter().filter(|file| file.cached).count();
+        let enough = if others_work { cached.min(WIDE / 2) } else { 0 };
+        self.able() >= enough.max(1)
+    }
+
     /// Takes a piece of each file that can go on, as many as the lanes take well.
     fn take_group(&mut self) -> Option<Group> {
         let most = match self.able() {
@@ -300,6 +308,7 @@ impl Crew {
             assert!(!state.broken, "another thread died over an md5");
             let wanted = state.ready > 0 || state.lets_begin(self.turns);
             if (state.free > 0 || !wanted)
+                && state.is_worth_it(state.free + 1 < self.turns)
                 && let Some(group) = state.take_group()
             {
                 state = self.hash(state, group);
@@ -327,7 +336,9 @@ impl Crew {
                 state.ready += 1;
             }
             let others = state.ready > 0 || state.lets_begin(self.turns);
-            if state.free > 0 && (is_done || (!others && state.able() > 0)) {
+            if state.free > 0
+                && (is_done || (!others && state.is_worth_it(state.free < self.turns)))
+            {
                 state.ready -= usize::from(counted);
                 state.free -= 1;
                 return state;
