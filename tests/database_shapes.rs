@@ -155,22 +155,47 @@ fn columns_of_old_releases() {
     shape.must_give(&shape.made_up.expected(true, false));
 }
 
+/// Large tables are read in ranges of blocks, from PostgreSQL 14 on: here a row fills a block, and most
+/// blocks hold what rows once were.
 #[test]
-fn a_role_that_may_only_read() {
+fn tables_of_many_blocks() {
     let shape = Shape::new(
-        "shape_reader",
+        "shape_blocks",
         Encoding::Utf8,
-        "CREATE ROLE shape_reader LOGIN;
-         GRANT SELECT ON ALL TABLES IN SCHEMA public TO shape_reader;
-         ALTER ROLE shape_reader SET default_transaction_read_only = on;
-         REVOKE TEMPORARY ON DATABASE shape_reader FROM PUBLIC;",
+        "ALTER TABLE pfile ADD COLUMN pad text;
+         ALTER TABLE pfile ALTER COLUMN pad SET STORAGE PLAIN;
+         ALTER TABLE uploadtree_a ADD COLUMN pad text;
+         ALTER TABLE uploadtree_a ALTER COLUMN pad SET STORAGE PLAIN;
+         DO $$ BEGIN FOR round IN 1..6 LOOP
+             UPDATE pfile SET pad = repeat('x', 7000) WHERE pfile_pk % 6 < round;
+             UPDATE uploadtree_a SET pad = repeat('x', 7000) WHERE uploadtree_pk % 6 < round;
+         END LOOP; END $$;",
     );
+    let sql = "SELECT min(pg_relation_size(name::regclass)) / 8192 FROM unnest('{pfile, uploadtree_a}'::text[]) name";
+    let row = Cluster::shared()
+        .connect(&shape.database)
+        .query_one(sql, &[])
+        .expect("sizes");
+    let blocks: i64 = row.get(0);
+    assert!(blocks >= 2 * 2048, "{blocks} blocks are not cut");
+    shape.must_give(&shape.made_up.expected(true, true));
+}
+
+/// The findings of a role that has these rights and no others.
+fn of_a_reader(name: &str, rights: &str) {
+    let change = format!(
+        "CREATE ROLE {name} LOGIN;
+         {rights};
+         ALTER ROLE {name} SET default_transaction_read_only = on;
+         REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC;"
+    );
+    let shape = Shape::new(name, Encoding::Utf8, &change);
     let cluster = Cluster::shared();
     let conf = DbConf {
         dbname: shape.database.clone(),
         host: cluster.socket_directory().display().to_string(),
         port: Some(cluster.port()),
-        user: "shape_reader".to_owned(),
+        user: name.to_owned(),
         ..DbConf::default()
     };
     shape
@@ -182,6 +207,32 @@ fn a_role_that_may_only_read() {
         "a reader",
         &shape.made_up.expected(true, true),
         &shape.live(),
+    );
+}
+
+#[test]
+fn a_role_that_may_only_read() {
+    of_a_reader(
+        "shape_reader",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO shape_reader",
+    );
+}
+
+/// FOSSology makes tables of trees as it goes, and nobody grants a right on each of them.
+#[test]
+fn a_role_that_may_read_the_parent_of_the_trees() {
+    of_a_reader(
+        "shape_heirs",
+        "GRANT SELECT ON pfile, upload, uploadtree, job, jobqueue, ununpack_ars TO shape_heirs",
+    );
+}
+
+#[test]
+fn a_role_that_may_read_columns() {
+    of_a_reader(
+        "shape_columns",
+        "GRANT SELECT ON pfile, upload, job, jobqueue, ununpack_ars TO shape_columns;
+         GRANT SELECT (upload_fk, pfile_fk, ufile_mode, ufile_name) ON uploadtree TO shape_columns",
     );
 }
 

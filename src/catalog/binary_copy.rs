@@ -1,6 +1,6 @@
 //! Rows of `COPY … TO STDOUT (FORMAT binary)`.
 
-use std::io::{self, Read};
+use std::io;
 
 use super::rows::Micros;
 
@@ -14,16 +14,14 @@ const EPOCH: Micros = 946_684_800_000_000;
 /// More columns than any statement here has.
 const MOST_COLUMNS: usize = 16;
 
-/// How much is read at a time, at most.
-const PIECE: usize = 64 * 1024;
-
-/// A stream of rows.
-pub(super) struct BinaryRows<R> {
-    input: R,
-    buffer: Vec<u8>,
-    at: usize,
-    filled: usize,
-    started: bool,
+/// Cuts what a server sends into rows. Pieces may end anywhere; a row that comes whole, as a server
+/// sends them, is read where it lies.
+#[derive(Default)]
+pub(super) struct BinaryRows {
+    /// The beginning of what has not come whole yet.
+    held: Vec<u8>,
+    begun: bool,
+    ended: bool,
     fields: [Option<(usize, usize)>; MOST_COLUMNS],
 }
 
@@ -31,91 +29,125 @@ fn bad(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-impl<R: Read> BinaryRows<R> {
-    pub(super) fn new(input: R) -> BinaryRows<R> {
-        BinaryRows {
-            input,
-            buffer: vec![0; 2 * PIECE],
-            at: 0,
-            filled: 0,
-            started: false,
-            fields: [None; MOST_COLUMNS],
+impl BinaryRows {
+    /// Hands every row that is complete with `piece` to `each`.
+    pub(super) fn feed<E>(
+        &mut self,
+        piece: &[u8],
+        mut each: impl FnMut(&BinaryRow<'_>) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        E: From<io::Error>,
+    {
+        if self.held.is_empty() {
+            let taken = self.take(piece, &mut each)?;
+            self.held.extend_from_slice(&piece[taken..]);
+            return Ok(());
         }
-    }
-
-    /// The next row; `None` after the last one. An input that ends without the format's own end
-    /// mark is an error.
-    pub(super) fn next(&mut self) -> io::Result<Option<BinaryRow<'_>>> {
-        if !self.started {
-            self.want(HEADER)?;
-            if &self.buffer[..SIGNATURE.len()] != SIGNATURE {
-                return Err(bad("not the binary COPY format"));
-            }
-            self.at = 15;
-            let extension = self.int4(15)? as usize;
-            self.at = HEADER;
-            self.want(extension)?;
-            self.at += extension;
-            self.started = true;
-        }
-        self.want(2)?;
-        let count = i16::from_be_bytes([self.buffer[self.at], self.buffer[self.at + 1]]);
-        if count == -1 {
-            return Ok(None);
-        }
-        let count = usize::try_from(count).map_err(|_| bad("a negative number of columns"))?;
-        if count > MOST_COLUMNS {
-            return Err(bad("too many columns"));
-        }
-        // Offsets are kept from the row's start, for its bytes may move while more are read.
-        let mut length = 2;
-        for index in 0..count {
-            self.want(length + 4)?;
-            let size = self.int4(self.at + length)?;
-            length += 4;
-            self.fields[index] = match usize::try_from(size) {
-                Ok(size) => {
-                    self.want(length + size)?;
-                    length += size;
-                    Some((length - size, size))
-                }
-                Err(_) => None,
-            };
-        }
-        let start = self.at;
-        self.at += length;
-        Ok(Some(BinaryRow {
-            bytes: &self.buffer[start..start + length],
-            fields: &self.fields[..count],
-        }))
-    }
-
-    fn int4(&self, at: usize) -> io::Result<i32> {
-        let bytes = self.buffer[..self.filled]
-            .get(at..at + 4)
-            .ok_or_else(|| bad("too short"))?;
-        Ok(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    /// Makes sure that `count` bytes from the current position are in the buffer.
-    fn want(&mut self, count: usize) -> io::Result<()> {
-        while self.filled - self.at < count {
-            if self.at > 0 && self.buffer.len() - self.filled < PIECE {
-                self.buffer.copy_within(self.at..self.filled, 0);
-                self.filled -= self.at;
-                self.at = 0;
-            }
-            if self.buffer.len() - self.filled < PIECE {
-                self.buffer.resize(self.filled + PIECE, 0);
-            }
-            let read = self.input.read(&mut self.buffer[self.filled..])?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.filled += read;
-        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(piece);
+        let taken = self.take(&held, &mut each)?;
+        held.drain(..taken);
+        self.held = held;
         Ok(())
     }
+
+    /// The server has sent all it has: without the format's own end mark that is an error.
+    pub(super) fn finish(self) -> io::Result<()> {
+        if self.ended && self.held.is_empty() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// Takes what is complete off the front of `bytes`; returns how much that was.
+    fn take<E>(
+        &mut self,
+        bytes: &[u8],
+        each: &mut impl FnMut(&BinaryRow<'_>) -> Result<(), E>,
+    ) -> Result<usize, E>
+    where
+        E: From<io::Error>,
+    {
+        let mut at = 0;
+        if !self.begun {
+            let Some(header) = header(bytes)? else {
+                return Ok(0);
+            };
+            at = header;
+            self.begun = true;
+        }
+        while at < bytes.len() {
+            if self.ended {
+                return Err(bad("more behind the end").into());
+            }
+            match self.row(&bytes[at..])? {
+                Step::Unfinished => break,
+                Step::End => {
+                    self.ended = true;
+                    at += 2;
+                }
+                Step::Row { length, columns } => {
+                    each(&BinaryRow {
+                        bytes: &bytes[at..at + length],
+                        fields: &self.fields[..columns],
+                    })?;
+                    at += length;
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Finds the columns of the row that `bytes` begin with.
+    fn row(&mut self, bytes: &[u8]) -> io::Result<Step> {
+        let Some(count) = bytes.first_chunk() else {
+            return Ok(Step::Unfinished);
+        };
+        let columns = match i16::from_be_bytes(*count) {
+            -1 => return Ok(Step::End),
+            count => usize::try_from(count).map_err(|_| bad("a negative number of columns"))?,
+        };
+        if columns > MOST_COLUMNS {
+            return Err(bad("too many columns"));
+        }
+        let mut length = 2;
+        for field in &mut self.fields[..columns] {
+            let Some(size) = bytes.get(length..).and_then(<[u8]>::first_chunk) else {
+                return Ok(Step::Unfinished);
+            };
+            length += 4;
+            // A negative size is NULL.
+            *field = usize::try_from(i32::from_be_bytes(*size))
+                .ok()
+                .map(|size| (length, size));
+            length += field.map_or(0, |(_, size)| size);
+        }
+        if bytes.len() < length {
+            return Ok(Step::Unfinished);
+        }
+        Ok(Step::Row { length, columns })
+    }
+}
+
+/// What stands next.
+enum Step {
+    Unfinished,
+    End,
+    Row { length: usize, columns: usize },
+}
+
+/// How long the header is, once it is there.
+fn header(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let Some((fixed, rest)) = bytes.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    if !fixed.starts_with(SIGNATURE) {
+        return Err(bad("not the binary COPY format"));
+    }
+    let extension = u32::from_be_bytes([fixed[15], fixed[16], fixed[17], fixed[18]]) as usize;
+    Ok((rest.len() >= extension).then_some(HEADER + extension))
 }
 
 /// One row.
@@ -168,18 +200,6 @@ impl BinaryRow<'_> {
 mod tests {
     use super::*;
 
-    /// Hands out its bytes a few at a time.
-    struct Dribble<'a>(&'a [u8], usize);
-
-    impl Read for Dribble<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len()).min(buffer.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
-
     fn sample() -> Vec<u8> {
         let mut bytes = SIGNATURE.to_vec();
         bytes.extend([0; 8]);
@@ -192,33 +212,66 @@ mod tests {
         bytes
     }
 
+    /// Feeds `bytes` in pieces; returns the columns of every row.
+    fn rows_of(bytes: &[u8], step: usize) -> io::Result<Vec<Vec<Option<Vec<u8>>>>> {
+        let mut rows = BinaryRows::default();
+        let mut all = Vec::new();
+        for piece in bytes.chunks(step) {
+            rows.feed(piece, |row| {
+                let columns = 0..row.fields.len();
+                all.push(
+                    columns
+                        .map(|column| row.bytes(column).map(<[u8]>::to_vec))
+                        .collect(),
+                );
+                io::Result::Ok(())
+            })?;
+        }
+        rows.finish()?;
+        Ok(all)
+    }
+
     #[test]
     fn rows_are_the_same_however_they_arrive() {
-        for step in [1, 2, 3, 7, 1000] {
-            let bytes = sample();
-            let mut rows = BinaryRows::new(Dribble(&bytes, step));
-            let row = rows.next().unwrap().unwrap();
-            assert_eq!(row.int(0).unwrap(), Some(7));
-            assert_eq!(row.bytes(1), None);
-            assert_eq!(row.bytes(2), Some(&b"ab"[..]));
-            let row = rows.next().unwrap().unwrap();
-            assert_eq!(row.time(0).unwrap(), Some(EPOCH));
-            assert!(rows.next().unwrap().is_none());
+        let bytes = sample();
+        for step in 1..=bytes.len() {
+            assert_eq!(
+                rows_of(&bytes, step).unwrap(),
+                [
+                    vec![Some(vec![0, 0, 0, 7]), None, Some(b"ab".to_vec())],
+                    vec![Some(vec![0; 8])]
+                ],
+                "by {step}"
+            );
         }
     }
 
     #[test]
-    fn a_stream_that_is_cut_is_an_error() {
+    fn columns_have_their_types() {
+        let mut rows = BinaryRows::default();
+        let mut seen = 0;
+        rows.feed(&sample(), |row| {
+            seen += 1;
+            if seen == 1 {
+                assert_eq!(row.int(0)?, Some(7));
+                assert!(row.key(1).is_err() && !row.truth(1));
+            } else {
+                assert_eq!(row.time(0)?, Some(EPOCH));
+            }
+            io::Result::Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, 2);
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_or_too_long_is_an_error() {
         let bytes = sample();
         for end in 0..bytes.len() {
-            let mut rows = BinaryRows::new(&bytes[..end]);
-            let result = loop {
-                match rows.next() {
-                    Ok(Some(_)) => {}
-                    other => break other.map(|row| row.is_none()),
-                }
-            };
-            assert!(result.is_err(), "cut at {end}");
+            assert!(rows_of(&bytes[..end], 1000).is_err(), "cut at {end}");
         }
+        let longer = [&bytes[..], b"x"].concat();
+        assert!(rows_of(&longer, 1000).is_err());
+        assert!(rows_of(b"PGCOPY or not, it is long enough", 1000).is_err());
     }
 }

@@ -58,6 +58,11 @@ impl Scatter {
         }
     }
 
+    /// How many bytes were written to all buckets.
+    pub fn size(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
+    }
+
     /// All that was written to a bucket.
     pub fn read(&self, bucket: u8) -> Result<Vec<u8>, CatalogError> {
         let extents = self.bucket(bucket);

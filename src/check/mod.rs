@@ -46,6 +46,12 @@ use compare::{Compared, Comparer};
 use draft::StrayRecord;
 use settle::Settler;
 
+/// What settling drafts may take of the memory that a check has in all.
+const ROOM_TO_SETTLE: u64 = 128 << 20;
+
+/// How much larger drafts and their findings are in memory than drafts are on disk, at most.
+const FINDINGS_TO_DRAFTS: u64 = 8;
+
 /// What to check, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -384,7 +390,8 @@ pub fn run_with(
     let now = jiff::Timestamp::now().as_second();
     findings.deliver(0, settle_above(above.drafts, &settler, &survey, now))?;
     // Stopping is for the long work before: what was seen completely is also reported completely.
-    share_out(options.threads, &Silent, |shards| {
+    let threads = options.threads.min(threads_to_settle(drafts.size()));
+    share_out(threads, &Silent, |shards| {
         let mut prover = options.prover(false);
         for shard in shards.map(Shard) {
             findings.deliver(u16::from(shard.0) + 1, settler.settle(shard, &mut prover)?)?;
@@ -401,6 +408,13 @@ pub fn run_with(
         complete,
         complete_shards: seen.complete_shards,
     })
+}
+
+/// How many threads may settle so many bytes of drafts: each holds a shard's, and the findings that
+/// they become.
+fn threads_to_settle(bytes: u64) -> usize {
+    let by_thread = (bytes / 256).saturating_mul(FINDINGS_TO_DRAFTS).max(1);
+    usize::try_from(ROOM_TO_SETTLE / by_thread).map_or(1, |threads| threads.max(1))
 }
 
 /// Puts a stray on disk, where the shard of its name finds it.

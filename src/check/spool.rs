@@ -40,6 +40,9 @@ struct Index {
     tallies: BTreeMap<(Severity, Kind), Tally>,
 }
 
+/// Text is kept, and written, in pieces of about this size.
+const PIECE: usize = 256 * 1024;
+
 /// All findings of a run.
 #[derive(Debug)]
 pub struct Spool {
@@ -54,14 +57,65 @@ pub struct Batch {
     groups: BTreeMap<(Severity, Kind), Group>,
 }
 
+/// The findings of one severity and kind, as lines in the order in which they came. A shard can have
+/// one for each of its files, so what sorts them is kept apart and small.
 #[derive(Debug, Default)]
 struct Group {
-    findings: Vec<(SortKey, Finding)>,
+    lines: Text,
+    /// Names and paths.
+    words: Text,
+    order: Vec<Sortable>,
     tally: Tally,
 }
 
-/// The order of findings within a group of a batch.
-type SortKey = (Option<String>, Option<i32>, Option<String>, Option<i32>);
+/// What the order of findings within a group hangs on, and where the finding's line is.
+#[derive(Debug)]
+struct Sortable {
+    name: Option<Place>,
+    path: Option<Place>,
+    pfile: Option<i32>,
+    upload: Option<i32>,
+    line: Place,
+}
+
+/// Much text, bit by bit. It is kept in pieces: one that doubled as it grows would take three times
+/// its size in the end.
+#[derive(Debug, Default)]
+struct Text {
+    pieces: Vec<Vec<u8>>,
+    length: usize,
+}
+
+/// Where in a text something stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    piece: u32,
+    start: u32,
+    end: u32,
+}
+
+impl Text {
+    /// Adds what `write` writes.
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Place {
+        if self.pieces.last().is_none_or(|piece| piece.len() >= PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE + PIECE / 8));
+        }
+        let number = self.pieces.len() - 1;
+        let piece = &mut self.pieces[number];
+        let start = piece.len();
+        write(piece);
+        self.length += piece.len() - start;
+        Place {
+            piece: number as u32,
+            start: start as u32,
+            end: piece.len() as u32,
+        }
+    }
+
+    fn at(&self, place: Place) -> &[u8] {
+        &self.pieces[place.piece as usize][place.start as usize..place.end as usize]
+    }
+}
 
 impl Batch {
     /// Adds a finding.
@@ -72,17 +126,42 @@ impl Batch {
             .or_default();
         group.tally.findings += 1;
         group.tally.bytes = group.tally.bytes.saturating_add(finding.bytes.unwrap_or(0));
-        let upload = finding
-            .uploads
-            .as_ref()
-            .and_then(|ids| ids.first().copied());
-        let key = (
-            finding.name.clone(),
-            finding.pfile,
-            finding.path.clone(),
-            upload,
-        );
-        group.findings.push((key, finding));
+        let line = group.lines.add(|out| {
+            // Writing to memory fails only for maps whose keys are no text, and a finding has none.
+            let _ = serde_json::to_writer(&mut *out, &finding);
+            out.push(b'\n');
+        });
+        let mut word = |word: &Option<String>| {
+            let word = word.as_ref()?;
+            Some(
+                group
+                    .words
+                    .add(|out| out.extend_from_slice(word.as_bytes())),
+            )
+        };
+        group.order.push(Sortable {
+            name: word(&finding.name),
+            path: word(&finding.path),
+            pfile: finding.pfile,
+            upload: finding
+                .uploads
+                .as_ref()
+                .and_then(|ids| ids.first().copied()),
+            line,
+        });
+    }
+}
+
+impl Group {
+    fn sort(&mut self) {
+        let word = |place: Option<Place>| place.map(|place| self.words.at(place));
+        self.order.sort_by(|a, b| {
+            word(a.name)
+                .cmp(&word(b.name))
+                .then_with(|| a.pfile.cmp(&b.pfile))
+                .then_with(|| word(a.path).cmp(&word(b.path)))
+                .then_with(|| a.upload.cmp(&b.upload))
+        });
     }
 }
 
@@ -103,19 +182,9 @@ impl Spool {
     /// Takes in a batch. `sequence` orders batches: 0 for what is above the shards, 1 + the shard's
     /// number for a shard; each is delivered once.
     pub fn deliver(&self, sequence: u16, batch: Batch) -> Result<(), CatalogError> {
-        for ((severity, kind), group) in batch.groups {
-            let Group {
-                mut findings,
-                tally,
-            } = group;
-            findings.sort_by(|a, b| a.0.cmp(&b.0));
-            let mut lines = Vec::new();
-            for (_, finding) in &findings {
-                serde_json::to_writer(&mut lines, finding)
-                    .map_err(|error| self.failed(io::Error::other(error)))?;
-                lines.push(b'\n');
-            }
-            let length = lines.len();
+        for ((severity, kind), mut group) in batch.groups {
+            group.sort();
+            let length = group.lines.length;
             let offset = {
                 let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
                 let offset = index.end;
@@ -124,15 +193,32 @@ impl Spool {
                     .extents
                     .insert((severity, kind, sequence), Extent { offset, length });
                 let total = index.tallies.entry((severity, kind)).or_default();
-                total.findings += tally.findings;
-                total.bytes = total.bytes.saturating_add(tally.bytes);
+                total.findings += group.tally.findings;
+                total.bytes = total.bytes.saturating_add(group.tally.bytes);
                 offset
             };
-            self.file
-                .write_all_at(&lines, offset)
-                .map_err(|source| self.failed(source))?;
+            self.write(&group, offset)?;
         }
         Ok(())
+    }
+
+    /// Writes a group's lines in their order.
+    fn write(&self, group: &Group, mut offset: u64) -> Result<(), CatalogError> {
+        let mut piece = Vec::with_capacity(PIECE);
+        let mut write = |piece: &mut Vec<u8>| {
+            let written = self.file.write_all_at(piece, offset);
+            offset += piece.len() as u64;
+            piece.clear();
+            written.map_err(|source| self.failed(source))
+        };
+        for sortable in &group.order {
+            let line = group.lines.at(sortable.line);
+            if piece.len() + line.len() > PIECE {
+                write(&mut piece)?;
+            }
+            piece.extend_from_slice(line);
+        }
+        write(&mut piece)
     }
 
     /// Number and bytes by severity and kind, the worst first.

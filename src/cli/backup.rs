@@ -18,7 +18,7 @@ use crate::report::{Clock, Report};
 use crate::repository::RepositoryName;
 use crate::store::backup::{self, DumpSource, Made, Request};
 use crate::store::{Store, WriteLock};
-use crate::sysconf::{Connector, Programs, Sysconf};
+use crate::sysconf::{Programs, Sysconf};
 
 /// Make a set: the database, the repository and the configuration
 ///
@@ -164,7 +164,7 @@ fn attempt(
 struct Database<'a> {
     dump: DumpSource<'a>,
     /// Where rows can be looked at again.
-    live: Option<LiveDatabase<Connector>>,
+    live: Option<LiveDatabase>,
 }
 
 impl Arguments {

@@ -10,11 +10,11 @@ use crate::catalog::dump::{self, DumpOptions, Input};
 use crate::catalog::{Catalog, CatalogError, LiveDatabase, LiveRows};
 use crate::monitor::{Monitor, Phase, free_room};
 use crate::report::bytes_for_people;
-use crate::sysconf::{ConnectionParameters, Connector, Environment, Programs, Sysconf};
+use crate::sysconf::{ConnectionParameters, Environment, Programs, Sysconf};
 
 /// A source that was found to be there.
 pub(super) enum Source {
-    Live(LiveDatabase<Connector>),
+    Live(LiveDatabase),
     Dump(PathBuf),
     Saved(PathBuf),
 }
@@ -147,16 +147,14 @@ impl Named {
 }
 
 /// Connects to a live database.
-pub(super) fn connect(
-    parameters: &ConnectionParameters,
-) -> Result<LiveDatabase<Connector>, Failure> {
+pub(super) fn connect(parameters: &ConnectionParameters) -> Result<LiveDatabase, Failure> {
     let database = LiveDatabase::open(parameters.connector()?, &parameters.target())?;
     Ok(database)
 }
 
 /// Makes sure that the rows of a live database can be sorted.
 pub(super) fn require_room(
-    database: &LiveDatabase<Connector>,
+    database: &LiveDatabase,
     global: &Global,
     progress: &Progress,
 ) -> Result<(), Failure> {

@@ -16,7 +16,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use connection::{ConnectError, ConnectionError, ConnectionParameters, Connector, Environment};
+pub use connection::{
+    ConnectError, ConnectionError, ConnectionParameters, Connector, Environment, RowStream,
+};
 pub use db_conf::DbConf;
 pub use error::SysconfError;
 pub use grammar::Conf;

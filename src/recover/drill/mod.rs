@@ -36,7 +36,7 @@ use crate::monitor::Monitor;
 use crate::repository::{Access, Layout, LowImpact, Tree};
 use crate::store::layout::SetId;
 use crate::store::{Drill, SetRecord, Store};
-use crate::sysconf::{ConnectionParameters, Connector, Programs, RepositoryType};
+use crate::sysconf::{ConnectionParameters, Programs, RepositoryType};
 use outcome::left_to_unpacking;
 use room::Room;
 use stopwatch::Stopwatch;
@@ -189,7 +189,7 @@ fn connection(
 fn open_restored(
     request: &Request<'_>,
     cluster: &ScratchCluster,
-) -> Result<LiveDatabase<Connector>, DrillError> {
+) -> Result<LiveDatabase, DrillError> {
     let parameters = connection(request, cluster)?;
     let connector = parameters.connector()?;
     Ok(LiveDatabase::open(connector, &parameters.target())?)
@@ -197,7 +197,7 @@ fn open_restored(
 
 fn read_catalog(
     request: &Request<'_>,
-    live: &LiveDatabase<Connector>,
+    live: &LiveDatabase,
     monitor: &dyn Monitor,
 ) -> Result<Catalog, CatalogError> {
     live.read_catalog(request.scratch, None, request.threads, monitor)

@@ -42,7 +42,7 @@ pub(super) fn compare(
     let mut agreement = Agreement::default();
     let path = record.manifest.file.path(directory);
     let explained = match catalog {
-        Some(_) => Explained::read(record, directory)?,
+        Some(catalog) => Explained::read(golds_of(catalog), record, directory)?,
         None => Explained::default(),
     };
     let manifest = ByShard::new(manifest);
@@ -63,6 +63,11 @@ pub(super) fn compare(
     agreement.entries = manifest.finish()?.entries;
     agreement.say_how_many_more(record);
     Ok(agreement)
+}
+
+fn golds_of(catalog: &Catalog) -> HashSet<RepositoryName> {
+    let uploads = catalog.summary().uploads.iter();
+    uploads.filter_map(|upload| upload.gold).collect()
 }
 
 fn is_without_digest(entry: &Entry) -> bool {
@@ -130,15 +135,24 @@ impl Agreement {
     }
 }
 
-/// The names that stand in a set's findings.
+/// The golds that stand in a set's findings. Findings can be as many as there are files, so other
+/// names are not kept.
 #[derive(Debug, Default)]
 struct Explained {
+    golds: HashSet<RepositoryName>,
     names: HashSet<RepositoryName>,
 }
 
 impl Explained {
-    fn read(record: &SetRecord, directory: &Path) -> Result<Explained, StoreError> {
-        let mut explained = Explained::default();
+    fn read(
+        golds: HashSet<RepositoryName>,
+        record: &SetRecord,
+        directory: &Path,
+    ) -> Result<Explained, StoreError> {
+        let mut explained = Explained {
+            golds,
+            ..Explained::default()
+        };
         let Some(file) = &record.findings.file else {
             record
                 .findings
@@ -159,7 +173,8 @@ impl Explained {
     }
 
     fn take(&mut self, finding: &Finding) {
-        if let Some(Ok(name)) = finding.name.as_ref().map(|name| name.parse()) {
+        let name = finding.name.as_ref().and_then(|name| name.parse().ok());
+        if let Some(name) = name.filter(|name| self.golds.contains(name)) {
             self.names.insert(name);
         }
     }
@@ -173,6 +188,24 @@ impl Explained {
 mod tests {
     use super::*;
     use crate::manifest::UrlGold;
+
+    #[test]
+    fn of_the_names_in_findings_only_golds_are_kept() {
+        let name = |size| RepositoryName {
+            sha1: [7; 20],
+            md5: [7; 16],
+            size,
+        };
+        let mut explained = Explained {
+            golds: HashSet::from([name(1), name(2)]),
+            ..Explained::default()
+        };
+        for size in [1, 3] {
+            explained.take(&Finding::new(Kind::MissingGold, Severity::Loss).named(&name(size)));
+        }
+        assert!(explained.has(&name(1)) && !explained.has(&name(2)));
+        assert_eq!(explained.names.len(), 1);
+    }
 
     #[test]
     fn a_dump_that_knows_nothing_of_the_manifest_is_told_briefly() {

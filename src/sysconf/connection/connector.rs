@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use postgres::config::SslMode as Encryption;
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
+use postgres::{Client, NoTls};
+use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect_error::{ConnectError, Failure, cause, failure};
+use super::row_stream::{OpenError, RowStream};
 use super::tls::SslMode;
 
 /// One server with everything that is needed to log in.
@@ -68,19 +70,39 @@ impl Connector {
 
     /// Opens a connection. Of several servers, those that cannot be reached are passed over.
     pub fn connect(&self) -> Result<Client, ConnectError> {
+        self.open(|config, tls| {
+            let config = postgres::Config::from(config);
+            Ok(match tls {
+                Some(tls) => config.connect(tls),
+                None => config.connect(NoTls),
+            }?)
+        })
+    }
+
+    /// Opens a connection for reading rows by the million, in the same way.
+    pub fn stream(&self) -> Result<RowStream, ConnectError> {
+        self.open(|config, tls| {
+            Ok(match tls {
+                Some(tls) => RowStream::open(&config, tls),
+                None => RowStream::open(&config, NoTls),
+            }?)
+        })
+    }
+
+    fn open<T: Send + 'static>(&self, way: Way<T>) -> Result<T, ConnectError> {
         let (last, others) = self.plans.plans.split_last().expect("at least one server");
         for plan in others {
-            match self.connect_to(plan) {
+            match self.open_at(plan, way) {
                 Err(error) if error.may_try_next_host() => {}
                 result => return result,
             }
         }
-        self.connect_to(last)
+        self.open_at(last, way)
     }
 
     /// Connects to one server, with a second try with or without encryption where `sslmode` leaves
     /// that open and the first failure was about it.
-    fn connect_to(&self, plan: &Plan) -> Result<Client, ConnectError> {
+    fn open_at<T: Send + 'static>(&self, plan: &Plan, way: Way<T>) -> Result<T, ConnectError> {
         let (first, second) = match self.plans.mode {
             _ if plan.local => (Encryption::Disable, None),
             SslMode::Disable => (Encryption::Disable, None),
@@ -96,19 +118,19 @@ impl Connector {
                 target: plan.target.clone(),
                 limit,
             },
-            Attempt::NoThread(error) => ConnectError::Other {
+            Attempt::NoRoom(error) => ConnectError::Other {
                 target: plan.target.clone(),
                 source: Box::new(error),
             },
         };
-        let refused = match self.attempt(plan, first) {
+        let refused = match self.attempt(plan, first, way) {
             Ok(client) => return Ok(client),
             Err(refused) => refused,
         };
         let Some(second) = second.filter(|_| refused.is_about_encryption()) else {
             return Err(sorted(refused));
         };
-        match self.attempt(plan, second) {
+        match self.attempt(plan, second, way) {
             Ok(client) => Ok(client),
             // The way that was wanted more says better what is wrong.
             Err(other) if other.is_about_encryption() => Err(sorted(refused)),
@@ -119,16 +141,19 @@ impl Connector {
     /// The driver limits only the time to reach a server; one that takes the connection and then
     /// says nothing would hold it for ever. So it works in a thread of its own, which is left
     /// behind when the time is over and ends when the server closes.
-    fn attempt(&self, plan: &Plan, encryption: Encryption) -> Result<Client, Attempt> {
+    fn attempt<T: Send + 'static>(
+        &self,
+        plan: &Plan,
+        encryption: Encryption,
+        way: Way<T>,
+    ) -> Result<T, Attempt> {
         let mut config = plan.config.clone();
         config.ssl_mode(encryption);
         let tls = self.plans.tls.clone();
-        let connect = move || match tls {
-            Some(tls) if encryption != Encryption::Disable => config.connect(tls),
-            _ => config.connect(NoTls),
-        };
+        let tls = tls.filter(|_| encryption != Encryption::Disable);
+        let connect = move || way(config, tls);
         let Some(limit) = self.plans.limit else {
-            return connect().map_err(Attempt::Failed);
+            return connect();
         };
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new()
@@ -137,19 +162,37 @@ impl Connector {
                 // After the limit nobody waits for the answer.
                 let _ = sender.send(connect());
             })
-            .map_err(Attempt::NoThread)?;
-        match receiver.recv_timeout(limit) {
-            Ok(result) => result.map_err(Attempt::Failed),
-            Err(_) => Err(Attempt::TimedOut(limit)),
-        }
+            .map_err(Attempt::NoRoom)?;
+        receiver
+            .recv_timeout(limit)
+            .unwrap_or(Err(Attempt::TimedOut(limit)))
     }
 }
+
+/// How the driver makes one connection.
+type Way<T> = fn(Config, Option<MakeRustlsConnect>) -> Result<T, Attempt>;
 
 /// A failed attempt.
 enum Attempt {
     Failed(postgres::Error),
     TimedOut(Duration),
-    NoThread(std::io::Error),
+    /// The system has no thread, or nothing to wait with, for one more connection.
+    NoRoom(std::io::Error),
+}
+
+impl From<postgres::Error> for Attempt {
+    fn from(error: postgres::Error) -> Attempt {
+        Attempt::Failed(error)
+    }
+}
+
+impl From<OpenError> for Attempt {
+    fn from(error: OpenError) -> Attempt {
+        match error {
+            OpenError::Refused(error) => Attempt::Failed(error),
+            OpenError::NoRoom(error) => Attempt::NoRoom(error),
+        }
+    }
 }
 
 impl Attempt {

@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod handing_over;
 mod password_file;
+mod row_stream;
 mod server;
 mod service;
 mod settings;
@@ -22,13 +23,14 @@ mod verifier;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use postgres::Config;
 use postgres::config::{ChannelBinding, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres::Config;
 
 pub use connect_error::ConnectError;
 pub use connector::Connector;
 pub use environment::Environment;
 pub use error::ConnectionError;
+pub use row_stream::RowStream;
 
 use super::{DbConf, Secret};
 use connector::Plan;

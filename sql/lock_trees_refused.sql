@@ -1,0 +1,2 @@
+-- Back to where the transaction stood.
+ROLLBACK TO SAVEPOINT before_lock
