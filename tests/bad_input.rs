@@ -1057,7 +1057,7 @@ mod disk {
     fn a_file_gives_an_error() {
         let made_up = MadeUp::small();
         let path = &made_up.files("files")[5];
-        let Some(strace) = failing("read,pread64", &made_up.repository().join(path)) else {
+        let Some(strace) = failing("read,pread64,preadv2", &made_up.repository().join(path)) else {
             return;
         };
         let outcome = dumped(&made_up).arg("--verify").behind(strace, None).run();
