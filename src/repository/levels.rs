@@ -161,9 +161,9 @@ impl Lister<'_> {
         listing: &mut Listing,
         reading: &mut Option<Reading<'_>>,
     ) -> io::Result<()> {
-        let is_name = matches!(Parsed::of(name.to_bytes()), Parsed::Name { .. });
-        let open = match reading {
-            Some(reading) if is_name => reading.open(handle, name, self.place.ty),
+        let parsed = Parsed::of(name.to_bytes());
+        let open = match (&*reading, parsed) {
+            (Some(reading), Parsed::Name { .. }) => reading.open(handle, name, self.place.ty),
             _ => None,
         };
         let meta = match &open {
@@ -176,7 +176,7 @@ impl Lister<'_> {
             Err(error) => return Err(error),
         };
         let number = listing.files.len();
-        self.file(name.to_bytes(), meta, chain, below_fault, listing);
+        self.file(name.to_bytes(), parsed, meta, chain, below_fault, listing);
         if let (Some(reading), Some(file)) = (reading, listing.files.get(number)) {
             let at = At {
                 directory: handle,
@@ -191,6 +191,7 @@ impl Lister<'_> {
     pub(super) fn file(
         &self,
         name: &[u8],
+        parsed: Parsed,
         meta: Meta,
         chain: &Chain,
         below_fault: bool,
@@ -198,7 +199,7 @@ impl Lister<'_> {
     ) {
         let (host, ty) = (self.place.host.as_deref(), self.place.ty);
         let in_path = || self.directory(chain).join(name);
-        match Parsed::of(name) {
+        match parsed {
             Parsed::Name {
                 name: parsed,
                 lower_case,

@@ -10,7 +10,7 @@ use super::directory::{self, EntryKind};
 use super::layout::Layout;
 use super::levels::{Chain, Lister, is_level, place_path};
 use super::listing::{InPlace, Listing, Place, Temporary};
-use super::name::hex;
+use super::name::{Parsed, hex};
 use super::outside::{Spot, foreign_directory};
 use super::path::TreePath;
 use super::tree::Tree;
@@ -222,7 +222,14 @@ impl Tree {
                     EntryKind::File if self.layout().depth == 0 => {
                         let chain = Chain::default();
                         match self.meta(&below) {
-                            Ok(meta) => lister.file(&name, meta, &chain, false, &mut survey.top),
+                            Ok(meta) => lister.file(
+                                &name,
+                                Parsed::of(&name),
+                                meta,
+                                &chain,
+                                false,
+                                &mut survey.top,
+                            ),
                             Err(error) => self.unreadable(&path, spot, error, &mut survey.top),
                         }
                     }

@@ -106,7 +106,8 @@ impl Syncing {
     }
 }
 
-fn sync_file(path: &Path) -> io::Result<()> {
+/// Puts the contents of a file on disk.
+pub(super) fn sync_file(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

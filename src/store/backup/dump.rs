@@ -191,10 +191,7 @@ impl Coming {
         // A reader that still waits for its source holds the lock, and has met nothing.
         let broken = self.way.try_lock().ok()?.broken.take()?;
         Some(match broken {
-            Blocked::Read(source) => BackupError::Dump {
-                path: self.given.clone(),
-                source,
-            },
+            Blocked::Read(source) => self.unread(source),
             Blocked::Write(source) => failed("write", &self.path, source).into(),
         })
     }

@@ -24,7 +24,7 @@ use dump::Dump;
 pub use error::BackupError;
 
 use super::digest;
-use super::durable::{Syncing, failed};
+use super::durable::{Syncing, failed, sync_file};
 use super::held::Held;
 use super::intake::{Pool, Voucher};
 use super::layout::{CATALOG_FILE, MANIFEST_FILE, SetId};
@@ -227,9 +227,7 @@ fn sync_files(directory: &Path) -> Result<(), StoreError> {
         if path.is_dir() {
             sync_files(&path)?;
         } else if path.file_name() != Some(CATALOG_FILE.as_ref()) {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(|source| failed("sync", &path, source))?;
+            sync_file(&path).map_err(|source| failed("sync", &path, source))?;
         }
     }
     super::sync_directory(directory)
