@@ -85,7 +85,8 @@ impl Scatter {
         ))
     }
 
-    fn append(&self, bucket: u8, bytes: &[u8]) -> Result<(), CatalogError> {
+    /// Appends bytes to a bucket at once.
+    pub fn append(&self, bucket: u8, bytes: &[u8]) -> Result<(), CatalogError> {
         let length = bytes.len();
         let offset = self.end.fetch_add(length as u64, Ordering::Relaxed);
         self.file

@@ -17,7 +17,6 @@ use crate::catalog::{Catalog, Hosts};
 use crate::check::{self, Aids, Slice};
 use crate::manifest::fetch::{FetchOptions, Fetcher};
 use crate::manifest::formats::{self, bagit, list};
-use crate::manifest::jsonl::Header;
 use crate::manifest::{Collected, Collector, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase, free_room};
 use crate::report::{Clock, ManifestReport};
@@ -179,7 +178,9 @@ pub(super) fn run(
         let fetcher = fetcher.as_ref();
         fetcher.is_some_and(|fetcher| gives(fetcher, url, name, progress))
     };
-    let collector = Collector::new(&selection, None, &global.scratch)?.proving_urls(&prove_url);
+    let origin = &catalog.summary().provenance.origin;
+    let collector =
+        Collector::new(&selection, origin, None, &global.scratch)?.proving_urls(&prove_url);
     let aids = Aids {
         live: source.live_rows(),
         companion: Some(&collector),
@@ -295,9 +296,7 @@ impl Making<'_> {
         let format = match form {
             Form::List(format) => format,
             Form::Jsonl | Form::Bag => {
-                let origin = &self.catalog.summary().provenance.origin;
-                let header = Header::new(self.selection.kind, self.selection.url_gold, origin);
-                self.collected.write_jsonl(out, &header)?;
+                self.collected.write_jsonl(out)?;
                 return Ok(());
             }
         };

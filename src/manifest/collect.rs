@@ -9,22 +9,22 @@
 
 mod late;
 
-use std::collections::{HashMap, HashSet};
-use std::io;
+use std::collections::HashSet;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use late::{Late, Taken};
 
 use super::archive;
+use super::draft::{Draft, Drafted};
 use super::entry::{Entry, Place, Types};
 use super::jsonl::{self, Footer, Header};
 use super::selection::Selection;
 use super::{SetKind, UrlGold};
-use crate::catalog::scatter::Scatter;
 use crate::catalog::{Amount, Catalog, CatalogError, ShardPfiles};
 use crate::check::{Companion, CompanionError, Kind, Listed, Outcome, Severity, ShardCompanion};
 use crate::monitor::Monitor;
@@ -33,9 +33,6 @@ use crate::repository::{
     Witness,
 };
 use crate::sysconf::RepositoryType;
-
-/// About as long is the line of an entry.
-const LINE: usize = 220;
 
 /// Keeps the contents of a set's files. Shared by all threads.
 pub trait Keeper: Sync {
@@ -51,6 +48,9 @@ pub trait ShardKeeper: Witness {
     /// Why the keeper can keep nothing more, such as a full disk.
     fn failure(&mut self) -> Option<CompanionError>;
 
+    /// These lines of the shard's entries compressed, if an older manifest has just these.
+    fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>>;
+
     /// Every file of the shard that stands in its place has been asked for.
     fn finish(&mut self);
 }
@@ -64,7 +64,8 @@ pub struct Collector<'a> {
     keeper: Option<&'a dyn Keeper>,
     prove_url: Option<ProveUrl<'a>>,
     low_impact: LowImpact,
-    lines: Arc<Scatter>,
+    scratch: &'a Path,
+    draft: Draft,
     collected: Mutex<Totals>,
 }
 
@@ -127,7 +128,6 @@ impl Amounts {
 #[derive(Default)]
 struct Totals {
     amounts: Amounts,
-    footers: Vec<Footer>,
     /// Gold that is left out although it is there.
     fetched: HashSet<RepositoryName>,
 }
@@ -136,30 +136,29 @@ struct Totals {
 pub struct Collected {
     /// Numbers of files and bytes.
     pub amounts: Amounts,
-    lines: Arc<Scatter>,
-    footers: Vec<Footer>,
+    manifest: Drafted,
     /// Entries that were taken at the end, in order.
     late: Vec<Taken>,
 }
 
 impl<'a> Collector<'a> {
-    /// A collector whose scratch file lies in `scratch`.
+    /// A collector whose scratch file lies in `scratch`. `origin` says where the catalog comes
+    /// from, as the manifest's header has it.
     pub fn new(
         selection: &'a Selection,
+        origin: &str,
         keeper: Option<&'a dyn Keeper>,
-        scratch: &Path,
+        scratch: &'a Path,
     ) -> Result<Collector<'a>, CatalogError> {
+        let header = Header::new(selection.kind, selection.url_gold, origin);
         Ok(Collector {
             selection,
             keeper,
             prove_url: None,
             low_impact: LowImpact::default(),
-            lines: Scatter::new(scratch)?,
-            collected: Mutex::new(Totals {
-                amounts: Amounts::default(),
-                footers: vec![Footer::default(); 256],
-                fetched: HashSet::new(),
-            }),
+            scratch,
+            draft: Draft::new(&header, scratch)?,
+            collected: Mutex::default(),
         })
     }
 
@@ -198,7 +197,6 @@ impl<'a> Collector<'a> {
     ) -> Result<Collected, CompanionError> {
         let Totals {
             mut amounts,
-            footers,
             fetched,
         } = std::mem::take(&mut *self.totals());
         let mut late = Late {
@@ -234,37 +232,48 @@ impl<'a> Collector<'a> {
             not_found.files -= 1;
             not_found.bytes -= entry.name.size;
         }
+        let mut manifest = self.draft.finish()?;
+        if !taken.is_empty() {
+            let with_late = |draft: &Drafted, shard| {
+                let late = late_of(&taken, shard);
+                let entries = draft.entries(shard);
+                (!late.is_empty())
+                    .then(|| entries.map(|entries| joined(entries, late)))
+                    .transpose()
+            };
+            manifest = manifest.with(with_late, self.scratch)?;
+        }
         Ok(Collected {
             amounts,
-            lines: self.lines,
-            footers,
+            manifest,
             late: taken,
         })
     }
 }
 
-fn entries_of(lines: &Scatter, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
-    let bytes = lines.read(shard.0)?;
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .map(|line| jsonl::parse_line(line).map_err(|_| lines.scrambled()))
-        .collect()
+/// What was taken at the end of a shard.
+fn late_of(taken: &[Taken], shard: Shard) -> &[Taken] {
+    let from = taken.partition_point(|taken| taken.entry.name.shard() < shard);
+    let to = taken.partition_point(|taken| taken.entry.name.shard() <= shard);
+    &taken[from..to]
+}
+
+/// Entries with those that were taken at the end, which may have stood there as left out.
+fn joined(mut entries: Vec<Entry>, late: &[Taken]) -> Vec<Entry> {
+    let is_late = |entry: &Entry| {
+        late.binary_search_by_key(&entry.name, |taken| taken.entry.name)
+            .is_ok()
+    };
+    entries.retain(|entry| !is_late(entry));
+    entries.extend(late.iter().map(|taken| taken.entry.clone()));
+    entries.sort_unstable_by_key(|entry| entry.name);
+    entries
 }
 
 impl Collected {
     /// The entries of a shard, sorted by name.
     pub fn entries(&self, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
-        let mut entries = entries_of(&self.lines, shard)?;
-        let late: HashMap<RepositoryName, &Entry> = self
-            .late_of(shard)
-            .map(|entry| (entry.name, entry))
-            .collect();
-        if !late.is_empty() {
-            entries.retain(|entry| !late.contains_key(&entry.name));
-            entries.extend(late.into_values().cloned());
-            entries.sort_unstable_by_key(|entry| entry.name);
-        }
-        Ok(entries)
+        self.manifest.entries(shard)
     }
 
     /// Where an entry's file lies that lies in no right place.
@@ -276,34 +285,14 @@ impl Collected {
         Some(&self.late[at].path)
     }
 
-    /// Writes fogold's own form of the manifest.
-    pub fn write_jsonl<W: io::Write>(
-        &self,
-        out: W,
-        header: &Header,
-    ) -> Result<(W, Footer), CompanionError> {
-        let mut writer = jsonl::Writer::new(out, header)?;
-        for shard in Shard::all() {
-            if self.late_of(shard).next().is_some() {
-                for entry in self.entries(shard)? {
-                    writer.push(&entry)?;
-                }
-            } else {
-                let lines = self.lines.read(shard.0)?;
-                writer.push_lines(&lines, &self.footers[shard.index()])?;
-            }
-        }
-        Ok(writer.finish()?)
+    /// Writes fogold's own form of the manifest as text.
+    pub fn write_jsonl(&self, out: &mut dyn Write) -> Result<Footer, CompanionError> {
+        self.manifest.write(out)
     }
 
-    fn late_of(&self, shard: Shard) -> impl Iterator<Item = &Entry> {
-        let from = self
-            .late
-            .partition_point(|taken| taken.entry.name.shard() < shard);
-        self.late[from..]
-            .iter()
-            .map(|taken| &taken.entry)
-            .take_while(move |entry| entry.name.shard() == shard)
+    /// Writes fogold's own form of the manifest compressed.
+    pub fn write_compressed(&self, out: &mut dyn Write) -> Result<Footer, CompanionError> {
+        self.manifest.write_compressed(out)
     }
 }
 
@@ -584,21 +573,17 @@ impl ShardCompanion for ShardCollector<'_> {
             }
             keeper.finish();
         }
-        let mut footer = Footer::default();
-        let mut lines = Vec::with_capacity(entries.len() * LINE);
-        for entry in &entries {
-            footer.count(entry);
-            jsonl::put_line(&mut lines, entry);
-        }
-        let mut writer = self.collector.lines.writer();
-        writer.push(self.shard.0, |out| out.extend_from_slice(&lines))?;
-        writer.finish()?;
+        let (lines, counts) = jsonl::lines_of(&entries);
+        let frame = self
+            .keeper
+            .as_mut()
+            .and_then(|keeper| keeper.compressed(&lines));
+        self.collector.draft.put(self.shard, lines, counts, frame)?;
         let fetched = self.pfiles.pfiles().iter().zip(&self.states);
         let fetched = fetched.filter(|(_, state)| state.is_fetched);
         let mut totals = self.collector.totals();
         totals.fetched.extend(fetched.map(|(pfile, _)| pfile.name));
         totals.amounts.add(&amounts);
-        totals.footers[self.shard.index()] = footer;
         Ok(())
     }
 }

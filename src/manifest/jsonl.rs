@@ -10,7 +10,7 @@
 //! The footer's blake3 is over all bytes before it. A manifest that was cut, changed or put in
 //! another order is refused: what reads it gets every entry or an error.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,10 @@ pub const VERSION: u32 = 1;
 /// The longest line that is read: an entry with a thousand long URLs.
 const LINE_LIMIT: u64 = 4 * 1024 * 1024;
 
-/// How many bytes of lines are digested or written at once.
+/// About as long is the line of an entry.
+const LINE: usize = 220;
+
+/// How many bytes of lines are digested at once.
 const DIGESTED_TOGETHER: usize = 64 * 1024;
 
 /// The first line of a manifest.
@@ -56,6 +59,14 @@ impl Header {
             made_by: format!("fogold {}", env!("CARGO_PKG_VERSION")),
             origin: origin.to_owned(),
         }
+    }
+
+    /// The header as a line.
+    pub(super) fn line(&self) -> Vec<u8> {
+        // Writing text and numbers into memory cannot fail.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
     }
 }
 
@@ -233,70 +244,55 @@ fn shown(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// Writes a manifest, entry by entry, in ascending order of name.
-pub struct Writer<W: Write> {
-    out: W,
-    digest: blake3::Hasher,
-    footer: Footer,
-    line: Vec<u8>,
+/// The lines of entries, and what they count up to.
+pub(super) fn lines_of(entries: &[Entry]) -> (Vec<u8>, Footer) {
+    let mut lines = Vec::with_capacity(entries.len() * LINE);
+    let mut counts = Footer::default();
+    for entry in entries {
+        counts.count(entry);
+        put_line(&mut lines, entry);
+    }
+    (lines, counts)
 }
 
-impl<W: Write> Writer<W> {
-    /// Begins a manifest.
-    pub fn new(out: W, header: &Header) -> io::Result<Writer<W>> {
-        let mut writer = Writer {
-            out,
-            digest: blake3::Hasher::new(),
-            footer: Footer::default(),
-            line: Vec::new(),
-        };
-        serde_json::to_writer(&mut writer.line, header)?;
-        writer.line.push(b'\n');
-        writer.flush_lines()?;
-        Ok(writer)
-    }
+/// Digests and counts the lines of a manifest.
+pub(super) struct Tally {
+    digest: blake3::Hasher,
+    counts: Footer,
+}
 
-    /// Appends an entry, whose name must be greater than the last one's.
-    pub fn push(&mut self, entry: &Entry) -> io::Result<()> {
-        self.footer.count(entry);
-        put_line(&mut self.line, entry);
-        if self.line.len() >= DIGESTED_TOGETHER {
-            self.flush_lines()?;
+impl Tally {
+    /// A tally of nothing but the header's line.
+    pub(super) fn after(header: &[u8]) -> Tally {
+        let mut digest = blake3::Hasher::new();
+        digest.update(header);
+        Tally {
+            digest,
+            counts: Footer::default(),
         }
-        Ok(())
     }
 
-    /// Appends lines that [`put_line`] made, of entries that `counts` has counted, all greater
-    /// than the last one's.
-    pub(super) fn push_lines(&mut self, lines: &[u8], counts: &Footer) -> io::Result<()> {
-        self.footer.entries += counts.entries;
-        self.footer.files += counts.files;
-        self.footer.bytes = self.footer.bytes.saturating_add(counts.bytes);
-        self.footer.left_out_files += counts.left_out_files;
-        self.footer.left_out_bytes = self
-            .footer
-            .left_out_bytes
-            .saturating_add(counts.left_out_bytes);
-        self.line.extend_from_slice(lines);
-        self.flush_lines()
+    /// Takes in the next lines, of entries that `counts` has counted.
+    pub(super) fn take(&mut self, lines: &[u8], counts: &Footer) {
+        self.digest.update(lines);
+        let all = &mut self.counts;
+        all.entries += counts.entries;
+        all.files += counts.files;
+        all.bytes = all.bytes.saturating_add(counts.bytes);
+        all.left_out_files += counts.left_out_files;
+        all.left_out_bytes = all.left_out_bytes.saturating_add(counts.left_out_bytes);
     }
 
-    /// Writes the footer, and hands back the output and the footer.
-    pub fn finish(mut self) -> io::Result<(W, Footer)> {
-        self.flush_lines()?;
-        self.footer.blake3 = self.digest.finalize().to_hex().to_string();
-        serde_json::to_writer(&mut self.line, &self.footer)?;
-        self.line.push(b'\n');
-        self.out.write_all(&self.line)?;
-        self.out.flush()?;
-        Ok((self.out, self.footer))
-    }
-
-    fn flush_lines(&mut self) -> io::Result<()> {
-        self.digest.update(&self.line);
-        self.out.write_all(&self.line)?;
-        self.line.clear();
-        Ok(())
+    /// The footer of what was taken in, and its line.
+    pub(super) fn end(&self) -> (Footer, Vec<u8>) {
+        let footer = Footer {
+            blake3: self.digest.finalize().to_hex().to_string(),
+            ..self.counts.clone()
+        };
+        // Writing text and numbers into memory cannot fail.
+        let mut line = serde_json::to_vec(&footer).unwrap_or_default();
+        line.push(b'\n');
+        (footer, line)
     }
 }
 
@@ -459,12 +455,11 @@ mod tests {
     }
 
     fn written(entries: &[Entry]) -> Vec<u8> {
-        let header = Header::new(SetKind::Full, UrlGold::Skip, "a dump");
-        let mut writer = Writer::new(Vec::new(), &header).unwrap();
-        for entry in entries {
-            writer.push(entry).unwrap();
-        }
-        writer.finish().unwrap().0
+        let header = Header::new(SetKind::Full, UrlGold::Skip, "a dump").line();
+        let (lines, counts) = lines_of(entries);
+        let mut tally = Tally::after(&header);
+        tally.take(&lines, &counts);
+        [header, lines, tally.end().1].concat()
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<Entry>, ManifestError> {

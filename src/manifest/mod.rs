@@ -7,10 +7,12 @@
 
 pub mod archive;
 pub mod collect;
+mod draft;
 pub mod entry;
 pub mod error;
 pub mod fetch;
 pub mod formats;
+pub mod frames;
 pub mod jsonl;
 mod proving;
 pub mod selection;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use collect::{Amounts, Collected, Collector, Keeper, LeftOut, ProveUrl, ShardKeeper};
 pub use entry::{Entry, Place, Types};
 pub use error::ManifestError;
+pub use frames::Frames;
 pub use selection::{GoldUrls, Selection};
 pub use shards::ByShard;
 

@@ -7,8 +7,8 @@ use sha1::{Digest, Sha1};
 use super::layout::{MANIFEST_FILE, SetId};
 use super::record::SetRecord;
 use super::{Store, make_directory};
-use crate::manifest::jsonl::{Header, Writer};
-use crate::manifest::{Entry, Place, Types, UrlGold};
+use crate::manifest::jsonl::Header;
+use crate::manifest::{Entry, Place, Types, UrlGold, frames};
 use crate::repository::RepositoryName;
 
 /// The contents of a number.
@@ -52,13 +52,7 @@ pub(super) fn new_set(store: &Store, id: &str, mut entries: Vec<Entry>) -> (SetI
     make_directory(&directory).unwrap();
     entries.sort_unstable_by_key(|entry| entry.name);
     let header = Header::new(id.kind, UrlGold::Keep, "a test");
-    let encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
-    let mut writer = Writer::new(encoder, &header).unwrap();
-    for entry in &entries {
-        writer.push(entry).unwrap();
-    }
-    let (encoder, footer) = writer.finish().unwrap();
-    let bytes = encoder.finish().unwrap();
+    let (bytes, footer) = frames::of_entries(&header, &entries).unwrap();
     fs::write(directory.join(MANIFEST_FILE), &bytes).unwrap();
     let mut record = SetRecord::of(id, UrlGold::Keep);
     record.manifest.file.file = MANIFEST_FILE.to_owned();

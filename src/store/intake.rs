@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,27 +22,39 @@ use jiff::Timestamp;
 
 use super::durable::HALF;
 use super::marks::{Mark, Marks, keeps_times};
-use super::{ManifestReader, Store, StoreError};
+use super::{Store, StoreError};
 use crate::catalog::Amount;
 use crate::check::CompanionError;
-use crate::manifest::{ByShard, Entry, Keeper, Place, ShardKeeper};
+use crate::manifest::frames::{Frames, ShardLines};
+use crate::manifest::{Keeper, Place, ShardKeeper, jsonl};
 use crate::monitor::Monitor;
 use crate::repository::{LowImpact, Proof, Prover, RepositoryName, Shard, Witness};
 
 /// A set that vouches for what the pool has.
 pub struct Voucher {
-    manifest: ByShard<BufReader<zstd::Decoder<'static, BufReader<File>>>>,
+    manifest: Frames<File>,
     /// The pool's directories as the set left them, where that is known.
     marks: Option<Marks>,
 }
 
 impl Voucher {
     /// A set's manifest, and the marks that were kept with it.
-    pub(super) fn new(manifest: ManifestReader, marks: Option<Marks>) -> Voucher {
-        Voucher {
-            manifest: ByShard::new(manifest),
-            marks,
+    pub(super) fn new(manifest: Frames<File>, marks: Option<Marks>) -> Voucher {
+        Voucher { manifest, marks }
+    }
+
+    /// What the set says of a shard, and the number of each name's voucher, which is `set`.
+    fn of_shard(&self, shard: Shard, set: u8) -> Result<(ShardLines, Vec<Vouched>), StoreError> {
+        let said = self.manifest.take(shard)?;
+        let mut vouched = Vec::new();
+        for line in said.lines.split_inclusive(|byte| *byte == b'\n') {
+            let entry = jsonl::parse_line(line).map_err(|why| self.manifest.damaged(&why))?;
+            if let (Place::Pool, Some(blake3)) = (entry.place, entry.blake3) {
+                let name = entry.name;
+                vouched.push(Vouched { name, set, blake3 });
+            }
         }
+        Ok((said, vouched))
     }
 }
 
@@ -139,18 +151,11 @@ impl Keeper for Pool<'_> {
             return Err(StoreError::Stopped.into());
         }
         let mut vouched: Vec<Vouched> = Vec::new();
+        let mut older = Vec::new();
         for (voucher, set) in self.vouchers.iter().zip(0..) {
-            for entry in voucher.manifest.take(shard).map_err(StoreError::from)? {
-                let Entry {
-                    name,
-                    blake3,
-                    place,
-                    ..
-                } = entry;
-                if let (Place::Pool, Some(blake3)) = (place, blake3) {
-                    vouched.push(Vouched { name, set, blake3 });
-                }
-            }
+            let (said, names) = voucher.of_shard(shard, set)?;
+            older.push(said);
+            vouched.extend(names);
         }
         // Runs that are sorted already.
         vouched.sort();
@@ -162,6 +167,7 @@ impl Keeper for Pool<'_> {
             shard,
             directory,
             vouched,
+            older,
             leaves: [Leaf::default(); 256],
             held: HashMap::new(),
             stream: None,
@@ -188,6 +194,8 @@ struct ShardPool<'a> {
     directory: OwnedFd,
     /// What sets say of the pool, in order.
     vouched: Vec<Vouched>,
+    /// What the manifests of these sets say of the shard.
+    older: Vec<ShardLines>,
     leaves: [Leaf; 256],
     /// What was proven here.
     held: HashMap<RepositoryName, [u8; 32]>,
@@ -373,6 +381,11 @@ impl ShardKeeper for ShardPool<'_> {
 
     fn failure(&mut self) -> Option<CompanionError> {
         self.has_failed().then(|| StoreError::Stopped.into())
+    }
+
+    fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>> {
+        let same = self.older.iter().position(|older| older.lines == lines)?;
+        Some(self.older.swap_remove(same).frame)
     }
 
     fn finish(&mut self) {

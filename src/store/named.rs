@@ -16,6 +16,7 @@ use super::layout::SetId;
 use super::record::{SetRecord, damaged};
 use super::{Store, StoreError};
 use crate::catalog::CatalogError;
+use crate::manifest::frames::Frames;
 use crate::manifest::jsonl::Reader;
 use crate::manifest::{ByShard, Entry, Place, Types};
 use crate::monitor::Monitor;
@@ -41,6 +42,17 @@ impl Store {
         }
         let why = format_args!("it is the manifest of a {} set", header.kind);
         Err(damaged(&path, why))
+    }
+
+    /// Opens the manifest of a finished set, to be read frame by frame. Nothing of it is proven.
+    pub(super) fn manifest_frames(
+        &self,
+        id: SetId,
+        record: &SetRecord,
+    ) -> Result<Frames<File>, StoreError> {
+        let path = record.manifest.file.path(&self.layout().set(id));
+        let file = File::open(&path).map_err(|source| failed("read", &path, source))?;
+        Ok(Frames::new(file, &path)?)
     }
 }
 

@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fogold::manifest::jsonl::{Header, Writer};
+use fogold::manifest::frames;
+use fogold::manifest::jsonl::Header;
 use fogold::manifest::{Entry, Place, SetKind, Types, UrlGold};
 use fogold::monitor::Silent;
 use fogold::repository::{Access, RepositoryName, Tree, discover_layout};
@@ -111,23 +112,14 @@ impl MadeStore {
         let directory = store.layout().set(id);
         fogold::store::make_directory(&directory).expect("a directory");
         entries.sort_by_key(|entry| entry.name);
-        let encoder = zstd::Encoder::new(Vec::new(), 3).expect("an encoder");
         let header = Header::new(id.kind, UrlGold::Keep, "made up");
-        let mut writer = Writer::new(encoder, &header).expect("a manifest");
-        for entry in &entries {
-            writer.push(entry).expect("an entry");
-        }
-        let (encoder, footer) = writer.finish().expect("a footer");
+        let (manifest, footer) = frames::of_entries(&header, &entries).expect("a manifest");
         let mut record = SetRecord::of(id, UrlGold::Keep);
         record.finished = record.began.clone();
         record.counts.pool = footer.held();
         record.manifest.entries = footer.entries;
         for (file, name, contents) in [
-            (
-                &mut record.manifest.file,
-                "manifest.jsonl.zst",
-                encoder.finish().expect("a manifest"),
-            ),
+            (&mut record.manifest.file, "manifest.jsonl.zst", manifest),
             (&mut record.dump.file, "database.dump", vec![b'x'; 5_000]),
         ] {
             fs::write(directory.join(name), &contents).expect("a file");

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Collector, ShardKeeper, entries_of};
+use super::{Collector, ShardKeeper};
 use crate::catalog::{Catalog, ShardPfiles};
 use crate::check::{CompanionError, Finding};
 use crate::manifest::entry::{Entry, Place};
@@ -99,7 +99,7 @@ impl<'a> Late<'a, '_> {
     }
 
     fn load(&self, shard: Shard) -> Result<LateShard<'a>, CompanionError> {
-        let entries = entries_of(&self.collector.lines, shard)?;
+        let entries = self.collector.draft.entries(shard)?;
         let keeper = self.collector.keeper;
         Ok(LateShard {
             shard,

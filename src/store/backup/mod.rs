@@ -29,7 +29,6 @@ use super::held::Held;
 use super::intake::{Pool, Voucher};
 use super::layout::{CATALOG_FILE, MANIFEST_FILE, SetId};
 use super::lock::WriteLock;
-use super::named::ManifestReader;
 use super::record::{
     Counts, FileRecord, LEFT_TO_URLS, LeftOut, ManifestRecord, RowCounts, SourceRecord,
 };
@@ -37,15 +36,12 @@ use super::{SetRecord, Store, StoreError, make_directory, rename};
 use crate::catalog::dump::{DumpOptions, Input};
 use crate::catalog::{Amount, Catalog, Hosts, LiveRows};
 use crate::check::{self, Aids, Backups, Outcome, Spool};
-use crate::manifest::jsonl::Header;
+use crate::manifest::frames::Frames;
 use crate::manifest::{Amounts, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase, free_room};
 use crate::repository::{LowImpact, Shard, Tree};
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
-
-/// How much a manifest is compressed. It is digests for the most part, which no effort makes small.
-const MANIFEST_LEVEL: i32 = 1;
 
 /// How much logs are compressed.
 const ZSTD_LEVEL: i32 = 3;
@@ -296,7 +292,7 @@ impl Making<'_> {
             .copy(&catalog, live, &selection, &pool)
             // One thread met the reason; the others only know that they had to stop.
             .map_err(|error| pool.take_failure().map_or(error, BackupError::from))?;
-        record.manifest = self.write_manifest(&collected, &request.dump.origin())?;
+        record.manifest = self.write_manifest(&collected)?;
         record.counts = counts(&collected.amounts, pool.new_contents());
         let findings = findings::of_set(&outcome, &catalog, &selection, request.scratch)?;
         record.findings = findings::record(&findings, &self.directory)?;
@@ -387,8 +383,8 @@ impl Making<'_> {
         let mut held = 0;
         for id in newest {
             match self.voucher(id) {
-                Ok((reader, bytes)) => {
-                    vouchers.push(Voucher::new(reader, self.store.marks(id)));
+                Ok((manifest, bytes)) => {
+                    vouchers.push(Voucher::new(manifest, self.store.marks(id)));
                     held = bytes.max(held);
                 }
                 Err(StoreError::Stopped) => return Err(StoreError::Stopped.into()),
@@ -404,13 +400,13 @@ impl Making<'_> {
 
     /// The manifest of a set, when it is as it was written: what it says goes into the next one.
     /// And the bytes that the set has in the pool.
-    fn voucher(&self, id: SetId) -> Result<(ManifestReader, u64), StoreError> {
+    fn voucher(&self, id: SetId) -> Result<(Frames<File>, u64), StoreError> {
         let record = self.store.record(id)?;
         let mut reader = digest::Reader::default();
         let directory = self.store.layout().set(id);
         digest::intact(&record.manifest.file, &directory, &mut reader, self.monitor)?;
-        let reader = self.store.manifest(id, &record)?;
-        Ok((reader, record.counts.pool.bytes))
+        let manifest = self.store.manifest_frames(id, &record)?;
+        Ok((manifest, record.counts.pool.bytes))
     }
 
     fn copy(
@@ -435,8 +431,9 @@ impl Making<'_> {
             scratch: request.scratch.to_owned(),
             low_impact: request.low_impact.clone(),
         };
-        let mut collector =
-            Collector::new(selection, Some(pool), request.scratch)?.sparing(&request.low_impact);
+        let origin = request.dump.origin();
+        let mut collector = Collector::new(selection, &origin, Some(pool), request.scratch)?
+            .sparing(&request.low_impact);
         if let Some(prove_url) = request.prove_url {
             collector = collector.proving_urls(prove_url);
         }
@@ -457,24 +454,14 @@ impl Making<'_> {
         Ok((outcome, collected))
     }
 
-    fn write_manifest(
-        &self,
-        collected: &Collected,
-        origin: &str,
-    ) -> Result<ManifestRecord, BackupError> {
+    fn write_manifest(&self, collected: &Collected) -> Result<ManifestRecord, BackupError> {
         let path = self.directory.join(MANIFEST_FILE);
-        let failed = |source| failed("write", &path, source);
-        let out = Digesting::new(super::create_file(&path)?);
-        let mut out = zstd::Encoder::new(out, MANIFEST_LEVEL).map_err(failed)?;
-        let threads = u32::try_from(self.request.threads).unwrap_or(1);
-        out.multithread(threads).map_err(failed)?;
-        let header = Header::new(self.id.kind, self.request.url_gold, origin);
-        let (out, footer) = collected
-            .write_jsonl(out, &header)
+        let mut out = Digesting::new(super::create_file(&path)?);
+        let footer = collected
+            .write_compressed(&mut out)
             .map_err(check::CheckError::Companion)?;
-        let file = out.finish().map_err(failed)?.record(MANIFEST_FILE);
         Ok(ManifestRecord {
-            file,
+            file: out.record(MANIFEST_FILE),
             entries: footer.entries,
         })
     }
