@@ -20,17 +20,18 @@ use serde::Serialize;
 use late::{Late, Taken};
 
 use super::archive;
-use super::draft::{Draft, Drafted};
+use super::draft::{Draft, Drafted, Target, Whole};
 use super::entry::{Entry, Place, Types};
+use super::error::ManifestError;
 use super::jsonl::{self, Footer, Header};
 use super::selection::Selection;
 use super::{SetKind, UrlGold};
-use crate::catalog::{Amount, Catalog, CatalogError, ShardPfiles};
+use crate::catalog::{Amount, Catalog, ShardPfiles};
 use crate::check::{Companion, CompanionError, Kind, Listed, Outcome, Severity, ShardCompanion};
 use crate::monitor::Monitor;
 use crate::repository::{
     At, ContentReader, InPlace, LowImpact, Proof, Prover, RepositoryName, Shard, Tree, TreePath,
-    Witness,
+    Witness, seek,
 };
 use crate::sysconf::RepositoryType;
 
@@ -50,9 +51,6 @@ pub trait ShardKeeper: Witness {
 
     /// These lines of the shard's entries compressed, if an older manifest has just these.
     fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>>;
-
-    /// Every file of the shard that stands in its place has been asked for.
-    fn finish(&mut self);
 }
 
 /// Whether fetching a URL now gives a name's contents.
@@ -142,14 +140,17 @@ pub struct Collected {
 }
 
 impl<'a> Collector<'a> {
-    /// A collector whose scratch file lies in `scratch`. `origin` says where the catalog comes
-    /// from, as the manifest's header has it.
+    /// A collector whose scratch files lie in `scratch`. `origin` says where the catalog comes
+    /// from, as the manifest's header has it. The manifest is written, compressed, to `target`; to
+    /// a scratch file where there is none.
     pub fn new(
         selection: &'a Selection,
         origin: &str,
         keeper: Option<&'a dyn Keeper>,
         scratch: &'a Path,
-    ) -> Result<Collector<'a>, CatalogError> {
+        target: Option<Target>,
+    ) -> Result<Collector<'a>, ManifestError> {
+        let target = target.map_or_else(|| Target::scratch(scratch), Ok)?;
         let header = Header::new(selection.kind, selection.url_gold, origin);
         Ok(Collector {
             selection,
@@ -157,7 +158,7 @@ impl<'a> Collector<'a> {
             prove_url: None,
             low_impact: LowImpact::default(),
             scratch,
-            draft: Draft::new(&header, scratch)?,
+            draft: Draft::new(&header, target, scratch)?,
             collected: Mutex::default(),
         })
     }
@@ -198,9 +199,16 @@ impl<'a> Collector<'a> {
         let Totals {
             mut amounts,
             fetched,
-        } = std::mem::take(&mut *self.totals());
+        } = self
+            .collected
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut manifest = self.draft.finish()?;
         let mut late = Late {
-            collector: &self,
+            selection: self.selection,
+            keeper: self.keeper,
+            low_impact: &self.low_impact,
+            manifest: &manifest,
             tree,
             catalog,
             fetched,
@@ -232,7 +240,6 @@ impl<'a> Collector<'a> {
             not_found.files -= 1;
             not_found.bytes -= entry.name.size;
         }
-        let mut manifest = self.draft.finish()?;
         if !taken.is_empty() {
             let with_late = |draft: &Drafted, shard| {
                 let late = late_of(&taken, shard);
@@ -272,7 +279,7 @@ fn joined(mut entries: Vec<Entry>, late: &[Taken]) -> Vec<Entry> {
 
 impl Collected {
     /// The entries of a shard, sorted by name.
-    pub fn entries(&self, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
+    pub fn entries(&self, shard: Shard) -> Result<Vec<Entry>, ManifestError> {
         self.manifest.entries(shard)
     }
 
@@ -290,9 +297,9 @@ impl Collected {
         self.manifest.write(out)
     }
 
-    /// Writes fogold's own form of the manifest compressed.
-    pub fn write_compressed(&self, out: &mut dyn Write) -> Result<Footer, CompanionError> {
-        self.manifest.write_compressed(out)
+    /// Ends the compressed manifest in its file.
+    pub fn end(self) -> Result<Whole, ManifestError> {
+        self.manifest.end()
     }
 }
 
@@ -307,6 +314,7 @@ impl Companion for Collector<'_> {
             collector: self,
             shard,
             pfiles,
+            next: 0,
             keeper,
             states: vec![State::default(); pfiles.pfiles().len()],
             license: Vec::new(),
@@ -334,6 +342,8 @@ struct ShardCollector<'a> {
     collector: &'a Collector<'a>,
     shard: Shard,
     pfiles: &'a ShardPfiles,
+    /// Where the next file's pfile probably stands.
+    next: usize,
     keeper: Option<Box<dyn ShardKeeper + 'a>>,
     states: Vec<State>,
     license: Vec<RepositoryName>,
@@ -513,10 +523,12 @@ impl ContentReader for ShardCollector<'_> {
             }
             return;
         }
-        let Some(pfile) = self.pfiles.position(&name) else {
+        let pfiles = self.pfiles.pfiles();
+        let Ok(pfile) = seek(pfiles, self.next, |pfile| pfile.name.cmp(&name)) else {
             return;
         };
-        let wanted = self.collector.selection.wants(&self.pfiles.pfiles()[pfile]);
+        self.next = pfile + 1;
+        let wanted = self.collector.selection.wants(&pfiles[pfile]);
         if wanted.is_none() || self.states[pfile].is_fetched {
             return;
         }
@@ -567,11 +579,8 @@ impl ShardCompanion for ShardCollector<'_> {
                 Err(at) => entries.insert(at, license),
             }
         }
-        if let Some(keeper) = &mut self.keeper {
-            if let Some(failure) = keeper.failure() {
-                return Err(failure);
-            }
-            keeper.finish();
+        if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
+            return Err(failure);
         }
         let (lines, counts) = jsonl::lines_of(&entries);
         let frame = self
