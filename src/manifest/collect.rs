@@ -62,6 +62,7 @@ pub struct Collector<'a> {
     keeper: Option<&'a dyn Keeper>,
     prove_url: Option<ProveUrl<'a>>,
     low_impact: LowImpact,
+    threads: usize,
     scratch: &'a Path,
     draft: Draft,
     collected: Mutex<Totals>,
@@ -157,6 +158,7 @@ impl<'a> Collector<'a> {
             keeper,
             prove_url: None,
             low_impact: LowImpact::default(),
+            threads: 1,
             scratch,
             draft: Draft::new(&header, target, scratch)?,
             collected: Mutex::default(),
@@ -185,6 +187,12 @@ impl<'a> Collector<'a> {
         self.collected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works in so many threads.
+    #[must_use]
+    pub fn in_threads(self, threads: usize) -> Collector<'a> {
+        Collector { threads, ..self }
     }
 
     /// The check is over: takes misplaced files from where they lie, where no copy in the right
@@ -318,7 +326,9 @@ impl Companion for Collector<'_> {
             keeper,
             states: vec![State::default(); pfiles.pfiles().len()],
             license: Vec::new(),
-            prover: Prover::new(false).sparing(&self.low_impact),
+            prover: Prover::new(false)
+                .sparing(&self.low_impact)
+                .beside(self.threads),
         }))
     }
 }
