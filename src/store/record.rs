@@ -32,6 +32,9 @@ pub(super) const SYSCONF: &str = "sysconf";
 /// The reason of gold that was left out because it can be fetched again.
 pub const LEFT_TO_URLS: &str = "can be fetched again from its URL";
 
+/// The reason of derived files that a gold-only set leaves out.
+pub const LEFT_TO_UNPACKING: &str = "unpacking brings it back";
+
 /// The reason of derived files that a gold-only set leaves out and that no unpacking brings back.
 pub const LEFT_WITHOUT_GOLD: &str =
     "their gold was not found, so no unpacking brings them back; a full set would hold them";

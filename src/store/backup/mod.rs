@@ -30,8 +30,8 @@ use super::intake::{Pool, Voucher};
 use super::layout::{CATALOG_FILE, MANIFEST_FILE, SetId};
 use super::lock::WriteLock;
 use super::record::{
-    Counts, FileRecord, LEFT_TO_URLS, LEFT_WITHOUT_GOLD, LeftOut, ManifestRecord, RowCounts,
-    SourceRecord,
+    Counts, FileRecord, LEFT_TO_UNPACKING, LEFT_TO_URLS, LEFT_WITHOUT_GOLD, LeftOut,
+    ManifestRecord, RowCounts, SourceRecord,
 };
 use super::{SetRecord, Store, StoreError, make_directory, rename};
 use crate::catalog::dump::{DumpOptions, Input};
@@ -527,7 +527,7 @@ impl Making<'_> {
 fn counts(amounts: &Amounts, new: Amount) -> Counts {
     let reasons = [
         (LEFT_TO_URLS, amounts.left_out.fetched),
-        ("unpacking brings it back", amounts.left_out.unpacked),
+        (LEFT_TO_UNPACKING, amounts.left_out.unpacked),
         (LEFT_WITHOUT_GOLD, amounts.left_out.without_gold),
         ("nothing uses it", amounts.left_out.unused),
         (
