@@ -39,7 +39,7 @@ use crate::catalog::{Amount, Catalog, Hosts, LiveRows};
 use crate::check::{self, Aids, Backups, Outcome, Spool};
 use crate::manifest::frames::Frames;
 use crate::manifest::{Amounts, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold};
-use crate::monitor::{Monitor, Phase, free_room};
+use crate::monitor::{Monitor, Phase, Room, free_room};
 use crate::repository::{LowImpact, Shard, Tree};
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
@@ -518,7 +518,12 @@ impl Making<'_> {
             SetKind::Full => summary.files,
         };
         if let Ok(free) = free_room(self.store.path()) {
-            self.monitor.room(all.bytes.saturating_sub(held), free);
+            self.monitor.room(&Room {
+                what: "new files",
+                place: self.store.path(),
+                need: all.bytes.saturating_sub(held),
+                free,
+            });
         }
     }
 }
