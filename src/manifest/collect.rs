@@ -121,13 +121,43 @@ impl LeftOut {
 }
 
 impl Amounts {
-    fn add(&mut self, other: &Amounts) {
+    pub(super) fn add(&mut self, other: &Amounts) {
         self.gold += other.gold;
         self.files += other.files;
         self.listings += other.listings;
         self.license += other.license;
         self.skip_would_save += other.skip_would_save;
         self.left_out.add(&other.left_out);
+    }
+
+    /// Moves files from what is in the set to what was not found; those of license/, which no row
+    /// names, only out of it.
+    pub fn take_out(&mut self, missing: &Amounts) {
+        let left_out = &mut self.left_out;
+        for (held, not_found, missing) in [
+            (
+                &mut self.gold,
+                Some(&mut left_out.gold_not_found),
+                missing.gold,
+            ),
+            (
+                &mut self.listings,
+                Some(&mut left_out.listings_not_found),
+                missing.listings,
+            ),
+            (
+                &mut self.files,
+                Some(&mut left_out.files_not_found),
+                missing.files,
+            ),
+            (&mut self.license, None, missing.license),
+        ] {
+            held.files -= missing.files;
+            held.bytes -= missing.bytes;
+            if let Some(not_found) = not_found {
+                *not_found += missing;
+            }
+        }
     }
 
     /// Everything that is in the set.

@@ -95,6 +95,7 @@ impl ManifestReport {
 
     /// Notes what was left out of a bag.
     pub fn note_bag(&mut self, bag: &Bag) {
+        self.amounts.take_out(&bag.lacking);
         self.not_taken_files += bag.unproven.len() as u64;
         let first = bag.unproven.iter().take(MOST_NOT_TAKEN);
         self.not_taken.extend(first.map(|file| NotTaken {
