@@ -107,6 +107,23 @@ pub(super) fn intact(
 }
 
 impl Store {
+    /// What an error about a file of a set says of the set.
+    fn of_set(&self, id: SetId, error: StoreError) -> StoreError {
+        let is_damage = match &error {
+            StoreError::Cut { .. } | StoreError::Damaged { .. } => true,
+            StoreError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        if !is_damage {
+            return error;
+        }
+        StoreError::DamagedSet {
+            set: id.to_string(),
+            store: self.path().to_owned(),
+            source: Box::new(error),
+        }
+    }
+
     /// Makes sure, before anything is restored, that a set's manifest is as its record says, and
     /// with `all` its other files too.
     pub fn make_sure_of(
@@ -125,23 +142,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// What an error about a file of a set says of the set.
-    fn of_set(&self, id: SetId, error: StoreError) -> StoreError {
-        let is_damage = match &error {
-            StoreError::Cut { .. } | StoreError::Damaged { .. } => true,
-            StoreError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        };
-        if !is_damage {
-            return error;
-        }
-        StoreError::DamagedSet {
-            set: id.to_string(),
-            store: self.path().to_owned(),
-            source: Box::new(error),
-        }
     }
 }
 
