@@ -69,6 +69,29 @@ impl Phase {
     }
 }
 
+/// So many bytes more than are needed should be free.
+const AMPLE: u64 = 1 << 30;
+
+/// The room that work needs, and what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room<'a> {
+    /// What it is for, such as `sorting`.
+    pub what: &'a str,
+    /// Where it is needed.
+    pub place: &'a Path,
+    /// Bytes that are needed at most.
+    pub need: u64,
+    /// Bytes that are free there.
+    pub free: u64,
+}
+
+impl Room<'_> {
+    /// Whether the room may be used up by this work, or by a little more of it.
+    pub fn is_tight(&self) -> bool {
+        self.need > 0 && (self.free / 4 < self.need || self.free.saturating_sub(self.need) < AMPLE)
+    }
+}
+
 /// An observer of long work. Every method may be called from several threads at once.
 pub trait Monitor: Sync {
     /// A phase begins; `total` is the number of steps that [`Monitor::advance`] will count, when
@@ -82,9 +105,9 @@ pub trait Monitor: Sync {
         let _ = (steps, bytes);
     }
 
-    /// The work that begins needs up to `need` bytes of room, where `free` are free.
-    fn room(&self, need: u64, free: u64) {
-        let _ = (need, free);
+    /// The work that begins needs room.
+    fn room(&self, room: &Room<'_>) {
+        let _ = room;
     }
 
     /// Something that the user ought to know and that stops nothing.
@@ -113,6 +136,28 @@ impl Monitor for Silent {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_tight_where_little_is_left() {
+        let is_tight = |need, free| {
+            let place = Path::new("/var/tmp");
+            let what = "sorting";
+            Room {
+                what,
+                place,
+                need,
+                free,
+            }
+            .is_tight()
+        };
+        let gib = 1 << 30;
+        assert!(!is_tight(0, 0));
+        assert!(!is_tight(1 << 20, 2 * gib));
+        assert!(is_tight(1 << 20, gib));
+        assert!(is_tight(3 * gib, 11 * gib));
+        assert!(!is_tight(3 * gib, 12 * gib));
+        assert!(is_tight(2, 1));
+    }
 
     #[test]
     fn room_is_that_of_the_file_system_a_path_lies_on() {

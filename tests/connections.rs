@@ -8,7 +8,7 @@ use std::process::Command;
 use fogold::fixtures::{DbConf, Server, ServerSpec};
 
 use crate::support::cluster::PASSWORD;
-use crate::support::{Cluster, ClusterOptions, Encoding, Fogold};
+use crate::support::{Cluster, ClusterOptions, Encoding, Fogold, MadeStore};
 
 /// A small server whose rows are in `cluster`, and whose Db.conf says how to reach it over TCP.
 fn server(cluster: &Cluster, database: &str, place: &Path, password: &str) -> Server {
@@ -37,6 +37,27 @@ fn server(cluster: &Cluster, database: &str, place: &Path, password: &str) -> Se
 fn check(place: &Path) -> Fogold {
     let sysconf = place.join("sysconf");
     Fogold::new(["check", "--progress", "never", "-c"]).arg(sysconf)
+}
+
+#[test]
+fn a_configuration_out_of_a_set_lacks_its_password() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let made_up = server(Cluster::shared(), "unlocked", place.path(), PASSWORD);
+    let store = MadeStore::nowhere();
+    store
+        .backup(["--gold-only", "--sysconfdir"])
+        .arg(made_up.sysconfdir().expect("a configuration"))
+        .run()
+        .assert_code(0);
+    let sysconf = store.set(&store.newest()).join("sysconf");
+    let outcome = Fogold::new(["check", "-c"]).arg(sysconf).run();
+    outcome.assert_code(2);
+    let complaint = outcome.complaint();
+    assert!(
+        complaint.contains("Db.conf: password is (removed by fogold), for ")
+            && complaint.contains("put the password in"),
+        "{complaint}"
+    );
 }
 
 #[test]

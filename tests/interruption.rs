@@ -9,7 +9,7 @@ use fogold::fixtures::ServerSpec;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Cluster, Fogold, MadeUp, Outcome, Running};
+use crate::support::{Cluster, Fogold, MadeStore, MadeUp, Outcome, Running};
 
 /// How long the end of a run may take, on a machine that has other things to do as well.
 const SOON: Duration = Duration::from_millis(2_500);
@@ -190,4 +190,59 @@ fn a_snapshot_that_waits() {
         let left = fs::read_dir(directory.path()).expect("a directory").count();
         assert_eq!(left, 0, "something is left behind");
     }
+}
+
+#[test]
+fn a_backup_that_is_stopped_says_what_stays() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::new();
+    let all = made_up.files("gold").len() + made_up.files("files").len();
+    let running = store
+        .backup_of(&made_up, "--full")
+        .args(["--bwlimit", "100K"])
+        .start();
+    wait_until("a file in the pool", || !store.pool().is_empty());
+    let outcome = interrupt(running, Signal::INT);
+    let report = outcome.report();
+    let verdict = report["verdict"].as_str().expect("a verdict");
+    for said in [
+        "there is no new set",
+        "files that were taken in stay in the store, and the next backup goes on with them",
+    ] {
+        assert!(verdict.contains(said), "{verdict}");
+    }
+    let kept = store.pool().len();
+    assert!((1..all).contains(&kept), "{kept} of {all}");
+    let next = store.backup_of(&made_up, "--full").run();
+    next.assert_code(0);
+    let counts = &next.report()["coverage"]["set"]["counts"];
+    let number = |what: &str| counts[what]["files"].as_u64().expect("a number");
+    assert_eq!(number("pool") - number("new"), kept as u64);
+}
+
+#[test]
+fn room_is_said_with_what_it_is_for() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::new();
+    let check = || Fogold::check(&made_up.repository(), made_up.dump());
+    let sorting = "room for sorting: up to ";
+    if fogold::monitor::free_room("/var/tmp".as_ref()).is_ok_and(|free| free > 2 << 30) {
+        let silent = check().run();
+        assert!(
+            !silent.complaint().contains("room"),
+            "{}",
+            silent.complaint()
+        );
+    }
+    let talkative = check().arg("-v").run().complaint();
+    assert!(talkative.contains(sorting), "{talkative}");
+    let backup = || store.backup_of(&made_up, "--full").run().complaint();
+    let first = backup();
+    let said = format!(" in {}, where ", store.path().display());
+    assert!(
+        first.contains("fogold: room for new files: up to ") && first.contains(&said),
+        "{first}"
+    );
+    let second = backup();
+    assert!(!second.contains("room for new files"), "{second}");
 }

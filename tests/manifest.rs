@@ -706,6 +706,19 @@ fn what_cannot_be_proven_is_not_in_a_bag() {
     outcome.assert_code(1);
     assert_eq!(table["not_taken_files"], 1);
     assert_eq!(table["not_taken"][0]["name"], name_of(lost));
+    // The table is about the bag, and not about what was planned.
+    let amounts = &table["amounts"];
+    assert_eq!(amounts["gold"]["files"], golds.len() - 1);
+    assert_eq!(amounts["left_out"]["gold_not_found"]["files"], 1);
+    let named = format!("A gold-only set holds {} files, ", {
+        let listings = amounts["listings"]["files"].as_u64().expect("a number");
+        golds.len() as u64 - 1 + listings
+    });
+    assert!(
+        outcome.text().starts_with(&named),
+        "{named}: {}",
+        outcome.text()
+    );
     assert!(
         outcome.text().contains("differ in sha1, md5"),
         "{}",

@@ -316,6 +316,11 @@ fn a_manifest_or_dump_that_was_cut_makes_the_run_incomplete() {
         let report = outcome.report();
         assert_eq!(report["complete"], code == 1, "{file} {damage}");
         assert_eq!(found(&outcome), one(kind, &file), "{file} {damage}");
+        // The path stands in the finding; its detail says the rest.
+        let finding = &outcome.findings()[0];
+        let detail = finding["detail"].as_str().expect("a detail");
+        assert!(!detail.contains(&file), "{detail}");
+        assert!(finding["bytes"].as_u64() > Some(0), "{finding}");
         // The other set was verified all the same.
         assert!(report["coverage"]["read"]["files"].as_u64() > Some(150));
         let notes = store.open().verifications().expect("notes");

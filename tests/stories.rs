@@ -35,4 +35,5 @@ mod store_sets;
 mod store_verify;
 mod support;
 mod support_story;
+mod without_gold;
 mod work_in_progress;

@@ -185,8 +185,8 @@ impl Settler<'_> {
             if bad.is_some() {
                 continue;
             }
-            let in_its_place =
-                !bad_in_place.contains(&(stray.name, ty)) && self.stands_in_place(ty, &stray.name);
+            let in_its_place = !bad_in_place.contains(&(stray.name, ty))
+                && self.tree.has_in_place(ty, &stray.name);
             let draft = if in_its_place {
                 Draft {
                     detail: Some("a good copy stands in the right place".to_owned()),
@@ -201,19 +201,6 @@ impl Settler<'_> {
             };
             drafts.push(draft);
         }
-    }
-
-    /// Whether a file of the right length stands where FOSSology looks for the name.
-    fn stands_in_place(&self, ty: RepositoryType, name: &RepositoryName) -> bool {
-        let places = self.tree.layout().places(ty, name);
-        places.iter().any(|path| self.has_right_length(path, name))
-    }
-
-    /// Whether a file of the length that its name promises stands at a path.
-    fn has_right_length(&self, path: &TreePath, name: &RepositoryName) -> bool {
-        self.tree
-            .meta(path)
-            .is_ok_and(|meta| meta.is_file() && meta.size == name.size)
     }
 
     /// Whether so many directories shut the same people out that the root stands for this one.
@@ -272,7 +259,7 @@ impl Settler<'_> {
         let places = self.tree.layout().places(other, name);
         places
             .into_iter()
-            .find(|path| self.has_right_length(path, name) && self.proves(path, name))
+            .find(|path| self.tree.has(path, name) && self.proves(path, name))
     }
 
     fn proves(&self, path: &TreePath, name: &RepositoryName) -> bool {
@@ -346,8 +333,8 @@ impl Settler<'_> {
                     && !row.in_gold
                     && !row.in_files
                     && !draft.name.is_some_and(|name| {
-                        self.stands_in_place(RepositoryType::Files, &name)
-                            || self.stands_in_place(RepositoryType::Gold, &name)
+                        self.tree.has_in_place(RepositoryType::Files, &name)
+                            || self.tree.has_in_place(RepositoryType::Gold, &name)
                     }));
         };
         let file = self.tree.meta(&path).ok().filter(|meta| meta.is_file());
@@ -357,7 +344,7 @@ impl Settler<'_> {
         };
         match draft.kind {
             Kind::MissingGold | Kind::MissingDerived | Kind::MissingListing => {
-                let stands = draft.ty.is_some_and(|ty| self.stands_in_place(ty, &name));
+                let stands = draft.ty.is_some_and(|ty| self.tree.has_in_place(ty, &name));
                 if !stands && !used {
                     draft.kind = Kind::DeletedMeanwhile;
                     draft.verdict = Verdict::Settled(Severity::Notice);

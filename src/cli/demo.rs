@@ -267,7 +267,7 @@ impl Disaster<'_> {
         let (outcome, tree, catalog) = self.restore(&store, id, out)?;
         writeln!(
             out,
-            "\nWhat the set left out, FOSSology unpacks again. The cheapest jobs that bring everything back:\n\n\
+            "\nWhat the set left to unpacking, FOSSology unpacks again. The cheapest jobs that bring it back:\n\n\
              $ fogold requeue --dry-run\n"
         )?;
         let scratch = &self.options.scratch;
@@ -276,7 +276,8 @@ impl Disaster<'_> {
         write!(out, "{}", super::requeue::plan(&plan))?;
         writeln!(
             out,
-            "\nUploads that are named as lost had lost their gold before the backup was made.\n\
+            "\nUploads that cannot be unpacked had lost their gold before the backup was made. What still stood of their\n\
+             other files was in no gold-only set: mend the gold first, or make a full set, which holds them.\n\
              Next: 'fogold check' on your server. ('fogold demo --keep DIR' leaves this one to play with.)"
         )?;
         Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, Room};
 use crate::report::{bytes_for_people, grouped};
 
 /// When to show progress.
@@ -152,6 +152,17 @@ impl Progress {
     }
 }
 
+/// What room is needed, for what, and what there is.
+pub(super) fn room_for_people(room: &Room<'_>) -> String {
+    format!(
+        "room for {}: up to {} in {}, where {} are free",
+        room.what,
+        bytes_for_people(room.need),
+        room.place.display(),
+        bytes_for_people(room.free)
+    )
+}
+
 fn line(message: &str) {
     // There is nobody left to tell that standard error is closed.
     let _ = writeln!(std::io::stderr(), "fogold: {message}");
@@ -250,14 +261,15 @@ impl Monitor for Progress {
         }
     }
 
-    fn room(&self, need: u64, free: u64) {
-        self.note(&format!(
-            "up to {} are needed, {} are free",
-            bytes_for_people(need),
-            bytes_for_people(free)
-        ));
-        if need > free {
-            self.warn("there may not be room enough");
+    fn room(&self, room: &Room<'_>) {
+        if room.need == 0 {
+            return;
+        }
+        let text = room_for_people(room);
+        if room.need > room.free {
+            self.warn(&format!("there may not be {text}"));
+        } else {
+            self.note(&text);
         }
     }
 

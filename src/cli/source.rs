@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::Global;
 use super::error::Failure;
-use super::progress::Progress;
+use super::progress::{Progress, room_for_people};
 use crate::catalog::dump::{self, DumpOptions, Input};
 use crate::catalog::{Catalog, CatalogError, LiveDatabase, LiveRows};
-use crate::monitor::{Monitor, Phase, free_room};
-use crate::report::bytes_for_people;
+use crate::monitor::{Monitor, Phase, Room, free_room};
 use crate::sysconf::{ConnectionParameters, Environment, Programs, Sysconf};
 
 /// A source that was found to be there.
@@ -195,17 +194,25 @@ pub(super) fn database_name(sysconf: &Sysconf) -> Option<String> {
     database.get("dbname").map(str::to_owned)
 }
 
-/// Says what room there is for sorting; returns it.
+/// From this need on, sorting takes so long that its room is said in any case.
+const MUCH: u64 = 1 << 30;
+
+/// Says what room there is for sorting, where that may be of interest; returns it.
 fn room(scratch: &Path, need: u64, progress: &Progress) -> Result<u64, CatalogError> {
     let free = free_room(scratch).map_err(|source| CatalogError::Scratch {
         directory: scratch.to_owned(),
         source,
     })?;
-    progress.note(&format!(
-        "sorting needs up to {} in {}, which has {}",
-        bytes_for_people(need),
-        scratch.display(),
-        bytes_for_people(free)
-    ));
+    let room = Room {
+        what: "sorting",
+        place: scratch,
+        need,
+        free,
+    };
+    if room.is_tight() || need >= MUCH {
+        progress.note(&room_for_people(&room));
+    } else {
+        progress.tell(&room_for_people(&room));
+    }
     Ok(free)
 }

@@ -8,6 +8,7 @@
 //! they lie, for whoever has no copy in the right place.
 
 mod late;
+mod without_gold;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use late::{Late, Taken};
+use without_gold::WithoutGold;
 
 use super::archive;
 use super::draft::{Draft, Drafted, Target, Whole};
@@ -92,26 +94,69 @@ pub struct LeftOut {
     pub fetched: Amount,
     /// Files that unpacking brings back.
     pub unpacked: Amount,
+    /// Derived files that are there and that no unpacking brings back: no upload that uses them has
+    /// its gold.
+    pub without_gold: Amount,
     /// Files that a row names and nothing uses.
     pub unused: Amount,
     /// Gold of which no good copy was found.
     pub gold_not_found: Amount,
-    /// Other files of which no good copy was found.
+    /// Listings of which no good copy was found.
+    pub listings_not_found: Amount,
+    /// Other files of which no good copy was found, and that no unpacking brings back.
     pub files_not_found: Amount,
 }
 
+impl LeftOut {
+    fn add(&mut self, other: &LeftOut) {
+        self.fetched += other.fetched;
+        self.unpacked += other.unpacked;
+        self.without_gold += other.without_gold;
+        self.unused += other.unused;
+        self.gold_not_found += other.gold_not_found;
+        self.listings_not_found += other.listings_not_found;
+        self.files_not_found += other.files_not_found;
+    }
+}
+
 impl Amounts {
-    fn add(&mut self, other: &Amounts) {
+    pub(super) fn add(&mut self, other: &Amounts) {
         self.gold += other.gold;
         self.files += other.files;
         self.listings += other.listings;
         self.license += other.license;
         self.skip_would_save += other.skip_would_save;
-        self.left_out.fetched += other.left_out.fetched;
-        self.left_out.unpacked += other.left_out.unpacked;
-        self.left_out.unused += other.left_out.unused;
-        self.left_out.gold_not_found += other.left_out.gold_not_found;
-        self.left_out.files_not_found += other.left_out.files_not_found;
+        self.left_out.add(&other.left_out);
+    }
+
+    /// Moves files from what is in the set to what was not found; those of license/, which no row
+    /// names, only out of it.
+    pub fn take_out(&mut self, missing: &Amounts) {
+        let left_out = &mut self.left_out;
+        for (held, not_found, missing) in [
+            (
+                &mut self.gold,
+                Some(&mut left_out.gold_not_found),
+                missing.gold,
+            ),
+            (
+                &mut self.listings,
+                Some(&mut left_out.listings_not_found),
+                missing.listings,
+            ),
+            (
+                &mut self.files,
+                Some(&mut left_out.files_not_found),
+                missing.files,
+            ),
+            (&mut self.license, None, missing.license),
+        ] {
+            held.files -= missing.files;
+            held.bytes -= missing.bytes;
+            if let Some(not_found) = not_found {
+                *not_found += missing;
+            }
+        }
     }
 
     /// Everything that is in the set.
@@ -129,6 +174,8 @@ struct Totals {
     amounts: Amounts,
     /// Gold that is left out although it is there.
     fetched: HashSet<RepositoryName>,
+    /// Gold that is not in the set and cannot be fetched either.
+    no_gold: HashSet<RepositoryName>,
 }
 
 /// What was collected.
@@ -207,6 +254,7 @@ impl<'a> Collector<'a> {
         let Totals {
             mut amounts,
             fetched,
+            mut no_gold,
         } = self
             .collected
             .into_inner()
@@ -240,13 +288,25 @@ impl<'a> Collector<'a> {
             let (held, not_found) = if entry.types.has(Types::GOLD) {
                 (&mut amounts.gold, &mut amounts.left_out.gold_not_found)
             } else if *is_listing {
-                (&mut amounts.listings, &mut amounts.left_out.files_not_found)
+                (
+                    &mut amounts.listings,
+                    &mut amounts.left_out.listings_not_found,
+                )
             } else {
                 (&mut amounts.files, &mut amounts.left_out.files_not_found)
             };
             held.add(entry.name.size);
             not_found.files -= 1;
             not_found.bytes -= entry.name.size;
+            no_gold.remove(&entry.name);
+        }
+        if self.selection.kind == SetKind::GoldOnly {
+            WithoutGold::find(no_gold, catalog, outcome)?.count(
+                self.selection,
+                tree,
+                catalog,
+                &mut amounts.left_out,
+            )?;
         }
         if !taken.is_empty() {
             let with_late = |draft: &Drafted, shard| {
@@ -451,11 +511,12 @@ impl ShardCollector<'_> {
         }
         if !is_held {
             let left_out = &mut amounts.left_out;
-            if is_gold {
-                left_out.gold_not_found.add(name.size);
-            } else {
-                left_out.files_not_found.add(name.size);
-            }
+            let not_found = match (is_gold, is_listing) {
+                (true, _) => &mut left_out.gold_not_found,
+                (_, true) => &mut left_out.listings_not_found,
+                _ => &mut left_out.files_not_found,
+            };
+            not_found.add(name.size);
             let fetched = urls.usable(state.is_tar.unwrap_or(false)).next().is_some();
             return fetched.then(|| entry(types, None, Place::Urls));
         }
@@ -576,10 +637,17 @@ impl ShardCompanion for ShardCollector<'_> {
         }
         let mut amounts = Amounts::default();
         let mut entries = Vec::new();
+        let mut no_gold = Vec::new();
         for (at, pfile) in self.pfiles.pfiles().iter().enumerate() {
             match self.collector.selection.wants(pfile) {
-                Some(types) => entries.extend(self.entry(at, types, &mut amounts)),
-                None if pfile.usage.is_none() => amounts.left_out.unused.add(pfile.name.size),
+                Some(types) => {
+                    let entry = self.entry(at, types, &mut amounts);
+                    if entry.is_none() && pfile.in_gold() {
+                        no_gold.push(pfile.name);
+                    }
+                    entries.extend(entry);
+                }
+                None if !pfile.in_files() => amounts.left_out.unused.add(pfile.name.size),
                 None => amounts.left_out.unpacked.add(pfile.name.size),
             }
         }
@@ -602,6 +670,7 @@ impl ShardCompanion for ShardCollector<'_> {
         let fetched = fetched.filter(|(_, state)| state.is_fetched);
         let mut totals = self.collector.totals();
         totals.fetched.extend(fetched.map(|(pfile, _)| pfile.name));
+        totals.no_gold.extend(no_gold);
         totals.amounts.add(&amounts);
         Ok(())
     }

@@ -17,8 +17,9 @@ use crate::manifest::fetch::Fetcher;
 use crate::monitor::Monitor;
 use crate::repository::Tree;
 use crate::store::layout::SetId;
+use crate::store::record::LEFT_TO_UNPACKING;
 use crate::store::{SetRecord, Store, StoreError};
-use crate::sysconf::Programs;
+use crate::sysconf::{Programs, RepositoryType};
 
 /// Which parts of a set to restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +76,15 @@ pub struct Done {
     /// The database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<database::Outcome>,
+    /// The types of the files.
+    #[serde(skip)]
+    pub types: Types,
     /// The files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Restored>,
+    /// In a dry run: derived files that the set leaves to unpacking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_to_unpacking: Option<Amount>,
     /// Logs and reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logs: Option<Amount>,
@@ -95,6 +102,18 @@ pub struct Done {
 }
 
 impl Done {
+    /// The one type that was asked for, where the set holds nothing of it.
+    pub fn nothing_of(&self) -> Option<RepositoryType> {
+        let mut types = self.types.iter();
+        let (ty, None) = (types.next()?, types.next()) else {
+            return None;
+        };
+        self.files
+            .as_ref()
+            .is_some_and(Restored::is_nothing)
+            .then_some(ty)
+    }
+
     /// Whether every file that could be had is in its place. Where one is not, the same command is to
     /// go on once what stood in its way is gone.
     pub fn is_whole(&self) -> bool {
@@ -191,7 +210,13 @@ pub fn run(
         let restored = files::restore(&files, tree, monitor)?;
         done.quarantine = (restored.quarantined > 0 && !request.dry_run)
             .then(|| format!(".fogold/quarantine/{}", request.run));
+        done.types = request.parts.types;
         done.files = Some(restored);
+        // How many of them belong to one host, no record says.
+        if request.dry_run && request.host.is_none() && done.types.has(Types::FILES) {
+            let left = request.record.counts.left_out(LEFT_TO_UNPACKING);
+            done.left_to_unpacking = Some(left).filter(|left| left.files > 0);
+        }
     }
     if let (true, false, Some(tree), Some(record)) = (
         request.parts.logs,

@@ -11,6 +11,7 @@ use super::{Clock, LookedAt, Report, listed, report_catalog, upload_names};
 use crate::catalog::Amount;
 use crate::check::{FailOn, Severity};
 use crate::store::backup::Made;
+use crate::store::record::LEFT_WITHOUT_GOLD;
 use crate::store::{SetRecord, Store};
 
 /// A set that was made, as reports say it.
@@ -46,7 +47,8 @@ impl Report {
         report.upload_names = upload_names(&made.catalog);
         let default = FailOn::Severity(Severity::Recoverable);
         report.exit_status = if made.record.complete {
-            u8::from(made.findings.fails(default))
+            let lacks = made.record.counts.left_out(LEFT_WITHOUT_GOLD).files > 0;
+            u8::from(made.findings.fails(default) || lacks)
         } else {
             3
         };
@@ -92,6 +94,14 @@ impl Report {
         } else {
             "OK"
         };
+        let without_gold = match new.without_gold().files {
+            0 => String::new(),
+            1 => "; 1 derived file is not in it, and no unpacking brings it back".to_owned(),
+            n => format!(
+                "; {} derived files are not in it, and no unpacking brings them back",
+                grouped(n)
+            ),
+        };
         let unseen = if self.complete {
             ""
         } else {
@@ -99,7 +109,7 @@ impl Report {
              database could not be asked again about what is missing"
         };
         format!(
-            "{word}: set {} is finished: {}, {}, of which {} ({}) {} new; {state}{unseen}",
+            "{word}: set {} is finished: {}, {}, of which {} ({}) {} new; {state}{without_gold}{unseen}",
             new.set.id,
             counted(counts.pool.files, "file"),
             bytes_for_people(counts.pool.bytes),
@@ -111,6 +121,11 @@ impl Report {
 }
 
 impl NewSet {
+    /// Derived files that the set leaves out and that no unpacking brings back.
+    pub(super) fn without_gold(&self) -> Amount {
+        self.set.counts.left_out(LEFT_WITHOUT_GOLD)
+    }
+
     /// What the set holds, for people.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let counts = &self.set.counts;
@@ -167,6 +182,9 @@ impl NewSet {
         Ok(())
     }
 }
+
+/// What to do about derived files that a gold-only set leaves out and that no unpacking brings back.
+pub(super) const MEND_WITHOUT_GOLD: &str = "make a full set, or mend the gold first";
 
 fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(

@@ -14,6 +14,7 @@ use crate::manifest::SetKind;
 use crate::recover::database::RowCounts;
 use crate::recover::drill::{Drilled, Step};
 use crate::recover::files::Restored;
+use crate::store::record::LEFT_WITHOUT_GOLD;
 use crate::store::{SetRecord, Store};
 
 /// So many lost uploads are named for people.
@@ -44,6 +45,9 @@ pub struct DrilledSet {
     pub from_urls: Amount,
     /// Files that come back by unpacking alone.
     pub by_unpacking: Amount,
+    /// Derived files that were there when the set was made, and that it left out although no unpacking
+    /// brings them back: their gold was not found.
+    pub without_gold: Amount,
     /// Uploads whose gold is lost, at most 1000 of them.
     pub lost_uploads: Vec<LostUpload>,
     /// How many there are.
@@ -197,6 +201,7 @@ impl DrilledSet {
             broken: drilled.broken,
             from_urls: drilled.to_fetch,
             by_unpacking: drilled.to_unpack,
+            without_gold: record.counts.left_out(LEFT_WITHOUT_GOLD),
             lost_uploads: lost
                 .first
                 .iter()
@@ -247,6 +252,11 @@ impl DrilledSet {
                 "broken",
                 self.broken,
                 " that the set promises cannot be had",
+            ),
+            (
+                "left out",
+                self.without_gold,
+                " whose gold was not found: no unpacking brings them back",
             ),
             ("read", self.read, " read back and proven"),
         ] {
@@ -305,11 +315,21 @@ impl DrilledSet {
                  backup' copies again what the repository still has.",
             );
         }
-        if self.lost + self.to_recover > 0 {
+        if self.without_gold.files > 0 {
             lines.push(
-                "What is not in the set was missing or damaged when the set was made: 'fogold check' on the server \
-                 says whether it still is, and how it can be recovered; then make another set.",
+                "Derived files without gold were left out of the set although they were there: on the server, make \
+                 a full set, which holds them, or mend the gold first.",
             );
+        }
+        if self.lost + self.to_recover > self.without_gold.files {
+            let rest = if self.without_gold.files > 0 {
+                "What else is not in the set was missing or damaged when the set was made: 'fogold check' on the \
+                 server says whether it still is, and how it can be recovered; then make another set."
+            } else {
+                "What is not in the set was missing or damaged when the set was made: 'fogold check' on the server \
+                 says whether it still is, and how it can be recovered; then make another set."
+            };
+            lines.push(rest);
         }
         if self.by_unpacking.files > 0 {
             lines.push(

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::backup::MEND_WITHOUT_GOLD;
 use super::number::{bytes_for_people, counted, grouped};
 use super::{Clock, ReportError};
 use crate::catalog::Amount;
@@ -94,6 +95,7 @@ impl ManifestReport {
 
     /// Notes what was left out of a bag.
     pub fn note_bag(&mut self, bag: &Bag) {
+        self.amounts.take_out(&bag.lacking);
         self.not_taken_files += bag.unproven.len() as u64;
         let first = bag.unproven.iter().take(MOST_NOT_TAKEN);
         self.not_taken.extend(first.map(|file| NotTaken {
@@ -114,10 +116,14 @@ impl ManifestReport {
         self.seconds = clock.seconds();
     }
 
-    /// Files that the set should hold and does not.
+    /// Files that neither the set nor unpacking brings back, and that are no listings: nothing
+    /// needs to be done about a listing.
     pub fn lacking(&self) -> u64 {
         let left_out = &self.amounts.left_out;
-        left_out.gold_not_found.files + left_out.files_not_found.files + self.not_taken_files
+        left_out.gold_not_found.files
+            + left_out.files_not_found.files
+            + left_out.without_gold.files
+            + self.not_taken_files
     }
 
     /// Writes the object for programs.
@@ -164,13 +170,26 @@ impl ManifestReport {
                 "derived files that unpacking brings back",
                 left_out.unpacked,
             );
+            table.sometimes(
+                "derived files without gold, which no unpacking brings back",
+                left_out.without_gold,
+            );
             table.always("files that no upload uses", left_out.unused);
         }
         table.always("orphans: no row knows them", self.orphans);
         table.title("not found: see fogold check");
         table.always("gold, missing or damaged", left_out.gold_not_found);
+        table.always("listings, missing or damaged", left_out.listings_not_found);
         table.always("other files, missing or damaged", left_out.files_not_found);
         table.write(out)?;
+        if left_out.without_gold.files > 0 {
+            writeln!(
+                out,
+                "\nWithout gold, no unpacking brings back {}, {}: {MEND_WITHOUT_GOLD}.",
+                counted(left_out.without_gold.files, "derived file"),
+                bytes_for_people(left_out.without_gold.bytes)
+            )?;
+        }
         if self.url_gold != UrlGold::Skip && amounts.skip_would_save.files > 0 {
             writeln!(
                 out,

@@ -209,11 +209,21 @@ impl Report {
         report
     }
 
-    /// The report of a command that was stopped before it had looked at anything.
+    /// The report of a command that was stopped before it had anything to report. What it has done by
+    /// then is of use all the same.
     pub fn of_nothing(command: &'static str, clock: Clock) -> Report {
         let mut report = Report::blank(command, clock);
         report.exit_status = 3;
-        report.verdict = "INCOMPLETE: stopped before anything was looked at".to_owned();
+        let stopped = match command {
+            "backup" => {
+                "stopped, and there is no new set; files that were taken in stay in the store, and the next backup \
+                 goes on with them"
+            }
+            "restore" => "stopped; what was restored so far stays, and the same command goes on",
+            "drill" => "stopped before anything was found out",
+            _ => "stopped before anything was looked at",
+        };
+        report.verdict = format!("INCOMPLETE: {stopped}");
         report
     }
 

@@ -14,6 +14,7 @@ use crate::recover::database;
 use crate::recover::files::Restored;
 use crate::recover::restore::Done;
 use crate::repository::Tree;
+use crate::sysconf::RepositoryType;
 
 /// So many jobs are named one by one.
 const MOST_JOBS: usize = 20;
@@ -48,12 +49,16 @@ impl Report {
             report.complete = false;
             report.exit_status = 3;
         }
-        let restored = format!("is restored{}", but_for(done.files.as_ref()));
-        let unpacked = report.left_to_unpacking(&done, outcome);
-        report.verdict = format!(
-            "set {} {restored}{unpacked}. Check: {}",
-            done.set, report.verdict
-        );
+        let restored = match done.nothing_of() {
+            Some(ty) => nothing_of(&done.set, ty),
+            None => format!(
+                "set {} is restored{}{}",
+                done.set,
+                but_for(done.files.as_ref()),
+                report.left_to_unpacking(&done, outcome)
+            ),
+        };
+        report.verdict = format!("{restored}. Check: {}", report.verdict);
         if let LookedAt::Repository(after) = report.coverage {
             report.coverage = LookedAt::Restored(Box::new(RestoredServer {
                 restored: done,
@@ -90,7 +95,12 @@ impl Report {
     pub fn of_restore_unchecked(done: Done, clock: Clock) -> Report {
         let mut report = Report::blank("restore", clock);
         report.complete = true;
-        report.verdict = if done.dry_run {
+        let lost = done.files.as_ref().map_or(0, |files| files.lost.files);
+        // What a check after it would find beyond that, only a restore can tell.
+        report.exit_status = u8::from(lost > 0);
+        report.verdict = if let Some(ty) = done.nothing_of() {
+            format!("DRY RUN: {}", nothing_of(&done.set, ty))
+        } else if done.dry_run {
             format!(
                 "DRY RUN: nothing was changed; set {} would be restored{}",
                 done.set,
@@ -115,16 +125,19 @@ impl RestoredServer {
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let done = &self.restored;
         if let Some(database) = &done.database {
-            let here = done.repository.as_deref();
             if done.dry_run {
                 planned(database, out)?;
             } else {
                 filled(database, out)?;
             }
-            of_queue_and_paths(database, &done.source_repository, here, out)?;
+            of_queue_and_paths(database, done, out)?;
         }
         if let Some(files) = &done.files {
-            of_files(files, out)?;
+            of_files(files, done, out)?;
+        }
+        if let Some(left) = done.left_to_unpacking {
+            let why = " are not in the set: FOSSology has to unpack them again (fogold requeue)";
+            line("unpack", left, why, out)?;
         }
         if let Some(logs) = &done.logs {
             line("logs", *logs, "", out)?;
@@ -143,6 +156,11 @@ impl RestoredServer {
     }
 }
 
+/// That a set holds nothing of what was asked for.
+fn nothing_of(set: &str, ty: RepositoryType) -> String {
+    format!("nothing was restored, for set {set} holds no files of {ty}/")
+}
+
 /// What a restore leaves out.
 fn but_for(files: Option<&Restored>) -> String {
     let (lost, unwritten) = files.map_or((0, 0), |files| (files.lost.files, files.unwritten.files));
@@ -151,7 +169,12 @@ fn but_for(files: Option<&Restored>) -> String {
         left => format!(" but for {}", counted(left, "file")),
     };
     if unwritten == 0 {
-        return left;
+        let unreached = files.map_or(0, |files| files.unreached.files);
+        return match unreached {
+            0 => left,
+            unreached if unreached == lost => format!("{left} (not fetched: no URL answered)"),
+            unreached => format!("{left} (of {} no URL answered)", grouped(unreached)),
+        };
     }
     format!(
         "{left} ({} could not be put in place: mend that, and run the same command again)",
@@ -225,20 +248,26 @@ fn filled(database: &database::Outcome, out: &mut dyn Write) -> io::Result<()> {
 /// What the restored rows would do, and what they name.
 fn of_queue_and_paths(
     database: &database::Outcome,
-    source_repository: &str,
-    here: Option<&str>,
+    done: &Done,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    let Done {
+        source_repository,
+        dry_run,
+        ..
+    } = done;
+    let here = done.repository.as_ref();
     jobs(
         "jobs      the scheduler runs these again when it starts:",
         &database.open_jobs,
         out,
     )?;
-    jobs(
-        "held      pending deletions, which do not run:",
-        &database.held,
-        out,
-    )?;
+    let held = if *dry_run {
+        "held      pending deletions, which would not run:"
+    } else {
+        "held      pending deletions, which do not run:"
+    };
+    jobs(held, &database.held, out)?;
     if let Some(journal) = &database.journal {
         writeln!(
             out,
@@ -289,33 +318,87 @@ fn jobs(what: &str, jobs: &[database::OpenJob], out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
-fn of_files(files: &Restored, out: &mut dyn Write) -> io::Result<()> {
-    line("copied", files.copied, " out of the store", out)?;
-    for (what, amount, why) in [
-        ("fetched", files.fetched, " from their URLs"),
+fn of_files(files: &Restored, done: &Done, out: &mut dyn Write) -> io::Result<()> {
+    let dry_run = done.dry_run;
+    let both = [
         (
-            "taken",
+            files.copied,
+            ("copied", " out of the store"),
+            ("copy", " would be copied out of the store"),
+        ),
+        (
+            files.fetched,
+            ("fetched", " from their URLs"),
+            ("fetch", " would be fetched from their URLs (not tried)"),
+        ),
+        (
             files.taken_from_tree,
-            " from elsewhere in the repository: the store's are damaged or not there",
+            (
+                "taken",
+                " from elsewhere in the repository: the store's are damaged or not there",
+            ),
+            (
+                "take",
+                " would be taken from elsewhere in the repository: the store's are not there",
+            ),
         ),
-        ("linked", files.linked, " to contents that stand there"),
         (
-            "kept",
+            files.linked,
+            ("linked", " to contents that stand there"),
+            ("link", " would be linked to contents that stand there then"),
+        ),
+        (
             files.kept,
-            " that stood in their place and are good",
+            ("kept", " that stood in their place and are good"),
+            ("keep", " stand in their place and are good"),
         ),
-        ("lost", files.lost, " could not be had"),
-        (
-            "unwritten",
-            files.unwritten,
-            " could not be put in their place",
-        ),
-    ] {
-        if amount.files > 0 {
+    ];
+    for (at, (amount, done, planned)) in both.into_iter().enumerate() {
+        let (what, why) = if dry_run { planned } else { done };
+        if at == 0 || amount.files > 0 {
             line(what, amount, why, out)?;
         }
     }
+    if dry_run && files.quarantined > 0 {
+        writeln!(
+            out,
+            "  move      {} in their places would go to the quarantine",
+            counted(files.quarantined, "bad file")
+        )?;
+    }
+    let not_had = Amount {
+        files: files.lost.files - files.unreached.files,
+        bytes: files.lost.bytes - files.unreached.bytes,
+    };
+    if not_had.files > 0 {
+        line(
+            "not had",
+            not_had,
+            " could not be had: neither the store nor a URL gives them",
+            out,
+        )?;
+    }
+    if files.unreached.files > 0 {
+        let why = " whose URLs did not answer: when the network is back, type";
+        line("unreached", files.unreached, why, out)?;
+        writeln!(out, "            {}", again(done))?;
+    }
+    if files.unwritten.files > 0 {
+        let why = " could not be put in their place";
+        line("unwritten", files.unwritten, why, out)?;
+    }
     Ok(())
+}
+
+/// How to bring back what could not be fetched. The database is there by then, and is refused.
+fn again(done: &Done) -> String {
+    match &done.database {
+        Some(_) => format!(
+            "fogold restore STORE {} --only gold, and then the same with --only files",
+            done.set
+        ),
+        None => "the same command again".to_owned(),
+    }
 }
 
 fn line(what: &str, amount: Amount, why: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::backup::MEND_WITHOUT_GOLD;
 use super::number::{bytes_for_people, counted, grouped};
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
 use crate::catalog::Amount;
@@ -91,6 +92,11 @@ pub(super) fn write(
     if let LookedAt::Store(coverage) = &report.coverage {
         coverage.what_to_do(out)?;
         return Ok(());
+    }
+    if let LookedAt::NewSet(new) = &report.coverage
+        && new.without_gold().files > 0
+    {
+        writeln!(out, "  derived files without gold: {MEND_WITHOUT_GOLD}")?;
     }
     for kind in kinds {
         writeln!(out, "  {kind}: {}", kind.mend())?;

@@ -12,9 +12,11 @@ use super::access::Access;
 use super::directory;
 use super::layout::Layout;
 use super::meta::Meta;
+use super::name::RepositoryName;
 use super::path::TreePath;
 use super::proof::{Claim, Nobody, Proof, Prover, Witness};
 use crate::monitor::Monitor;
+use crate::sysconf::RepositoryType;
 
 /// Why a repository cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +108,18 @@ impl Tree {
     /// What the kernel says of a path below the root, itself and not what it may point to.
     pub fn meta(&self, path: &TreePath) -> io::Result<Meta> {
         directory::meta_at(&self.root, path.as_path())
+    }
+
+    /// Whether a file of the length that its name promises stands at a path.
+    pub fn has(&self, path: &TreePath, name: &RepositoryName) -> bool {
+        self.meta(path)
+            .is_ok_and(|meta| meta.is_file() && meta.size == name.size)
+    }
+
+    /// Whether a file of the right length stands where FOSSology looks for the name.
+    pub fn has_in_place(&self, ty: RepositoryType, name: &RepositoryName) -> bool {
+        let places = self.layout.places(ty, name);
+        places.iter().any(|path| self.has(path, name))
     }
 
     /// Notes an error that is this process's own trouble and says nothing of the file or directory

@@ -107,7 +107,25 @@ pub(super) fn intact(
 }
 
 impl Store {
-    /// Makes sure that a set's manifest is as its record says, and with `all` its other files too.
+    /// What an error about a file of a set says of the set.
+    fn of_set(&self, id: SetId, error: StoreError) -> StoreError {
+        let is_damage = match &error {
+            StoreError::Cut { .. } | StoreError::Damaged { .. } => true,
+            StoreError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        if !is_damage {
+            return error;
+        }
+        StoreError::DamagedSet {
+            set: id.to_string(),
+            store: self.path().to_owned(),
+            source: Box::new(error),
+        }
+    }
+
+    /// Makes sure, before anything is restored, that a set's manifest is as its record says, and
+    /// with `all` its other files too.
     pub fn make_sure_of(
         &self,
         id: SetId,
@@ -119,7 +137,8 @@ impl Store {
         let mut reader = Reader::default();
         for file in record.files() {
             if all || file.file == record.manifest.file.file {
-                intact(file, &directory, &mut reader, monitor)?;
+                intact(file, &directory, &mut reader, monitor)
+                    .map_err(|error| self.of_set(id, error))?;
             }
         }
         Ok(())

@@ -112,6 +112,19 @@ pub enum StoreError {
         /// The length that the set's record says.
         wanted: u64,
     },
+    /// A file of the set that is to be restored is missing or damaged.
+    #[error(
+        "nothing was restored, for set {set} is damaged: take another set ('fogold sets {}' lists them)",
+        store.display()
+    )]
+    DamagedSet {
+        /// The set.
+        set: String,
+        /// The store.
+        store: PathBuf,
+        /// What is missing or damaged.
+        source: Box<StoreError>,
+    },
     /// There is nothing in the pool.
     #[error("{} is empty, but the sets have contents in it: is it mounted?", pool.display())]
     EmptyPool {

@@ -32,6 +32,13 @@ pub(super) const SYSCONF: &str = "sysconf";
 /// The reason of gold that was left out because it can be fetched again.
 pub const LEFT_TO_URLS: &str = "can be fetched again from its URL";
 
+/// The reason of derived files that a gold-only set leaves out.
+pub const LEFT_TO_UNPACKING: &str = "unpacking brings it back";
+
+/// The reason of derived files that a gold-only set leaves out and that no unpacking brings back.
+pub const LEFT_WITHOUT_GOLD: &str =
+    "their gold was not found, so no unpacking brings them back; a full set would hold them";
+
 /// A repository has at most so many levels.
 const MOST_LEVELS: usize = 16;
 
@@ -236,6 +243,20 @@ impl FindingsRecord {
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
+    }
+}
+
+impl Counts {
+    /// What was left out for a reason.
+    pub fn left_out(&self, reason: &str) -> Amount {
+        let mut amount = Amount::default();
+        for left_out in self.left_out.iter().filter(|each| each.reason == reason) {
+            amount += Amount {
+                files: left_out.files,
+                bytes: left_out.bytes,
+            };
+        }
+        amount
     }
 }
 

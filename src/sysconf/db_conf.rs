@@ -9,6 +9,9 @@ use std::fmt;
 use super::Secret;
 use super::connection::conninfo;
 
+/// What stands in the place of a secret in a set's copy of the configuration.
+pub const REMOVED: &str = "(removed by fogold)";
+
 /// The settings of a `Db.conf`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct DbConf {

@@ -6,7 +6,7 @@ use std::path::Path;
 use fogold::manifest::SetKind;
 use serde_json::{Value, json};
 
-use super::{count, database, files};
+use super::{count, database, files, last};
 use crate::support::{Cluster, Fogold, MadeStore, MadeUp, Outcome, Site, Unprivileged};
 
 /// A made-up server's full set.
@@ -74,6 +74,88 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
         "{text}"
     );
     assert!(!text.contains("dropdb"), "{text}");
+    for said in [" stand in their place and are good", " would be copied "] {
+        assert!(text.contains(said), "{text}");
+    }
+    for said in ["  copied", "  linked", "  kept", "that stood"] {
+        assert!(!text.contains(said), "{said}: {text}");
+    }
+}
+
+#[test]
+fn a_dry_run_ends_as_the_restore_would() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::new();
+    let id = store.back_up(&made_up, SetKind::GoldOnly);
+    let site = Site::new("dry_run_of_gold");
+    let plan = || {
+        let plan = Fogold::new(["restore", "--dry-run", "--sysconfdir"]);
+        plan.arg(site.sysconfdir()).arg(store.path()).run()
+    };
+    let outcome = plan();
+    outcome.assert_code(0);
+    let record = store.record(&id);
+    let left = record["counts"]["left_out"].as_array().expect("a list");
+    let left = left
+        .iter()
+        .find(|each| each["reason"] == "unpacking brings it back")
+        .expect("derived files");
+    let said = format!("  unpack    {} files, ", left["files"]);
+    assert!(outcome.text().contains(&said), "{said}: {}", outcome.text());
+    let gold = made_up.files("gold").remove(0);
+    let name = last(&gold).parse().expect("a name");
+    fs::remove_file(store.open().layout().pool_path(&name)).expect("contents");
+    let outcome = plan();
+    outcome.assert_code(1);
+    assert!(
+        outcome.text().contains("  not had   1 file, "),
+        "{}",
+        outcome.text()
+    );
+}
+
+#[test]
+fn a_damaged_dump_is_told_with_what_to_do() {
+    let (_made_up, store, id) = full_set();
+    let site = Site::new("cut_dump");
+    let dump = store.set(&id).join(store.dump_of(&id));
+    let whole = fs::read(&dump).expect("a dump");
+    fs::write(&dump, &whole[..whole.len() / 2]).expect("half a dump");
+    let said = format!(
+        "nothing was restored, for set {id} is damaged: take another set ('fogold sets {}' lists them): ",
+        store.path().display()
+    );
+    for more in [&["--dry-run"][..], &[]] {
+        let outcome = site.restore(&store).args(more).run();
+        outcome.assert_code(3);
+        let complaint = outcome.complaint();
+        assert!(
+            complaint.contains(&said) && complaint.contains(" bytes instead of "),
+            "{complaint}"
+        );
+    }
+    let drill = store.fogold("drill").run();
+    drill.assert_code(3);
+    assert!(drill.complaint().contains(&said), "{}", drill.complaint());
+    assert!(!site.has_database());
+}
+
+#[test]
+fn a_set_without_a_part_says_so() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::new();
+    let id = store.back_up(&made_up, SetKind::GoldOnly);
+    let site = Site::new("no_license");
+    let said = format!("nothing was restored, for set {id} holds no files of license/");
+    for more in [&[][..], &["--dry-run"]] {
+        let restore = site.restore(&store).args(["--only", "license"]);
+        let outcome = restore.args(more).run();
+        outcome.assert_code(0);
+        let report = outcome.report();
+        let verdict = report["verdict"].as_str().expect("a verdict");
+        assert!(verdict.contains(&said), "{verdict}");
+        assert!(!verdict.contains("is restored"), "{verdict}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ const GOOD: u8 = 0;
 const WRONG: u8 = 1;
 const GONE: u8 = 2;
 const SLOW: u8 = 3;
+const CUT: u8 = 4;
 
 /// A set without the gold that its server would give again, and what that server does now.
 struct OnTheWeb {
@@ -65,6 +66,7 @@ impl OnTheWeb {
             match now.load(Ordering::Relaxed) {
                 GOOD => Reply::File(bytes),
                 SLOW => Reply::Silence,
+                CUT => Reply::Cut(bytes[1..].to_vec()),
                 WRONG => {
                     bytes[0] ^= 1;
                     Reply::File(bytes)
@@ -186,6 +188,44 @@ fn it_is_fetched_and_proven() {
 }
 
 #[test]
+fn without_a_network_it_is_told_how_to_go_on() {
+    let server = OnTheWeb::start("urls_offline");
+    let site = Site::new("urls_brought_later");
+    let for_people = |more: &[&str]| {
+        let restore = Fogold::new(["restore", "--allow-local-urls", "--sysconfdir"]);
+        let restore = restore.arg(site.sysconfdir()).args(more);
+        restore.arg(server.store.path())
+    };
+    let count = server.golds.len();
+    server.turns(CUT);
+    let outcome = for_people(&[]).run();
+    outcome.assert_code(1);
+    let text = outcome.text();
+    let id = server.store.newest();
+    for said in [
+        format!("restored but for {count} files (not fetched: no URL answered)"),
+        format!("  unreached {count} files, "),
+        format!("type\n            fogold restore STORE {id} --only gold, and then"),
+    ] {
+        assert!(text.contains(&said), "{said}: {text}");
+    }
+    assert!(!text.contains("could not be had"), "{text}");
+    let again = for_people(&["--only", "gold"]).run();
+    again.assert_code(1);
+    let text = again.text();
+    assert!(
+        text.contains("type\n            the same command again"),
+        "{text}"
+    );
+    // As it was told.
+    server.turns(GOOD);
+    for part in ["gold", "files"] {
+        for_people(&["--only", part]).run().assert_code(0);
+    }
+    site.assert_well();
+}
+
+#[test]
 fn a_copy_that_stands_is_taken_before_anything_is_fetched() {
     let server = OnTheWeb::start("urls_copies");
     let site = Site::new("urls_copied");
@@ -261,9 +301,9 @@ fn gold_whose_url_is_a_secret_is_not_fetched() {
     fs::remove_file(pooled.join(name)).expect("contents");
     let site = Site::new("secret_url");
     let gold = || site.restore(&store).args(["--only", "gold"]);
-    for (restore, code) in [(gold().arg("--dry-run"), 0), (gold(), 1)] {
+    for restore in [gold().arg("--dry-run"), gold()] {
         let outcome = restore.run();
-        outcome.assert_code(code);
+        outcome.assert_code(1);
         assert_eq!(
             (count(&outcome, "lost"), count(&outcome, "fetched")),
             (1, 0)

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::cli::error::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::{Global, place, source};
-use crate::monitor::{Monitor, free_room};
+use crate::monitor::{Monitor, Room, free_room};
 use crate::recover::database::{Owner, Target};
 use crate::recover::restore::{Parts, RestoreError};
 use crate::recover::{files, place as own};
@@ -138,7 +138,13 @@ pub(super) fn warn_of_unknown_owner(tree: &Tree, progress: &Progress) {
 
 /// Says at the start what room the files need at most, and what there is.
 pub(super) fn say_what_room_it_needs(tree: Option<&Tree>, record: &SetRecord, progress: &Progress) {
-    if let Some(Ok(free)) = tree.map(|tree| free_room(tree.path())) {
-        progress.room(record.counts.pool.bytes, free);
+    let Some(tree) = tree else { return };
+    if let Ok(free) = free_room(tree.path()) {
+        progress.room(&Room {
+            what: "the files of the set",
+            place: tree.path(),
+            need: record.counts.pool.bytes,
+            free,
+        });
     }
 }

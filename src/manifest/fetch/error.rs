@@ -90,6 +90,14 @@ impl FetchError {
         matches!(self, FetchError::Proxy)
     }
 
+    /// Whether nobody answered: another time the same URL may give the file.
+    pub fn is_unreached(&self) -> bool {
+        matches!(
+            self,
+            FetchError::Network { .. } | FetchError::Timeout { .. }
+        )
+    }
+
     /// An error of a connection: a wait that was too long is told from the rest.
     pub(super) fn of_io(url: &str, source: io::Error) -> FetchError {
         let url = url.to_owned();

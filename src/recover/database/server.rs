@@ -45,7 +45,7 @@ pub(super) fn create(
     let own = template_encoding(client, target)?;
     let mut failure = None;
     for locale in locales(creation, &own) {
-        let statement = statement(target, creation, &locale);
+        let statement = statement(target, creation, target.other_owner(), &locale);
         let answer = match client.batch_execute(&statement) {
             Ok(()) => {
                 if failure.is_some() {
@@ -61,13 +61,14 @@ pub(super) fn create(
             // Another run was faster; what is in it is looked at next.
             code if DUPLICATE_DATABASE.contains(&code) => return Ok(()),
             NO_RIGHT => {
+                let user = target.connection.user();
+                // Typed by an administrator, it would belong to that one.
+                let owner = target.other_owner().unwrap_or(user);
+                let statement = self::statement(target, creation, Some(owner), &locale);
                 return Err(DatabaseError::MayNot {
                     target: target.name(),
                     what: "create databases".to_owned(),
-                    statement: format!(
-                        "ALTER ROLE {} CREATEDB; or {statement};",
-                        identifier(target.connection.user())
-                    ),
+                    statement: format!("ALTER ROLE {} CREATEDB; or {statement};", identifier(user)),
                     source: answer,
                 });
             }
@@ -99,12 +100,12 @@ fn template_encoding(client: &mut Client, target: &Target) -> Result<String, Dat
         .map_err(refused(&target.name(), "say its encoding"))
 }
 
-fn statement(target: &Target, creation: &Creation, locale: &str) -> String {
+fn statement(target: &Target, creation: &Creation, owner: Option<&str>, locale: &str) -> String {
     let mut statement = format!(
         "CREATE DATABASE {}",
         identifier(target.connection.database())
     );
-    if let Some(owner) = target.other_owner() {
+    if let Some(owner) = owner {
         statement.push_str(&format!(" OWNER {}", identifier(owner)));
     }
     statement.push_str(" TEMPLATE template0");

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::DrillError;
-use crate::monitor::{Monitor, free_room};
+use crate::monitor::{self, Monitor, free_room};
 use crate::store::SetRecord;
 use crate::store::record::{LEFT_TO_URLS, LeftOut};
 
@@ -54,7 +54,12 @@ impl Room {
             path: scratch.to_owned(),
             source,
         })?;
-        monitor.room(self.most, free);
+        monitor.room(&monitor::Room {
+            what: "the drill",
+            place: scratch,
+            need: self.most,
+            free,
+        });
         if free < self.least {
             return Err(DrillError::NoRoom {
                 directory: scratch.to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, Room};
 
 /// A step of a drill, as its times are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,8 +104,8 @@ impl Monitor for Stopwatch<'_> {
         self.inner.advance(steps, bytes);
     }
 
-    fn room(&self, need: u64, free: u64) {
-        self.inner.room(need, free);
+    fn room(&self, room: &Room<'_>) {
+        self.inner.room(room);
     }
 
     fn warn(&self, message: &str) {

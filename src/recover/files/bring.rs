@@ -125,6 +125,9 @@ impl Worker<'_> {
                 if !why.is_empty() {
                     all.push(std::mem::take(why));
                 }
+                if errors.iter().any(FetchError::is_unreached) {
+                    self.restored.unreached.add(entry.name.size);
+                }
                 for error in errors {
                     match error {
                         // The trouble is here, and not with the URL: the gold is not lost.

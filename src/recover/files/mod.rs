@@ -77,6 +77,8 @@ pub struct Restored {
     pub quarantined: u64,
     /// Contents that could not be had.
     pub lost: Amount,
+    /// Those of them of which a URL did not answer: another time it may.
+    pub unreached: Amount,
     /// Files that could not be put in their place, for what stands there or on the way to it.
     pub unwritten: Amount,
     /// Contents that the store should have, and that could not be had from it.
@@ -85,6 +87,11 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// Whether the set holds no file that was asked for.
+    pub fn is_nothing(&self) -> bool {
+        *self == Restored::default()
+    }
+
     fn add(&mut self, other: &Restored) {
         self.kept += other.kept;
         self.copied += other.copied;
@@ -93,6 +100,7 @@ impl Restored {
         self.linked += other.linked;
         self.quarantined += other.quarantined;
         self.lost += other.lost;
+        self.unreached += other.unreached;
         self.unwritten += other.unwritten;
         self.broken.extend(&other.broken);
     }

@@ -9,12 +9,10 @@ use crate::monitor::Monitor;
 use crate::store::durable::failed;
 use crate::store::record::{FileRecord, SYSCONF};
 use crate::store::{StoreError, create_file, make_directory};
+use crate::sysconf::db_conf::REMOVED;
 
 /// A configuration file is no larger than this.
 const MOST_BYTES: u64 = 1024 * 1024;
-
-/// What stands in the place of a secret.
-const REMOVED: &str = "(removed by fogold)";
 
 /// What a key has in its name whose value is a secret.
 const SECRET_KEYS: [&str; 7] = [

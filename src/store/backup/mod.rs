@@ -31,7 +31,8 @@ use super::intake::{Pool, Voucher};
 use super::layout::{CATALOG_FILE, MANIFEST_FILE, SetId};
 use super::lock::WriteLock;
 use super::record::{
-    Counts, FileRecord, LEFT_TO_URLS, LeftOut, ManifestRecord, RowCounts, SourceRecord,
+    Counts, FileRecord, LEFT_TO_UNPACKING, LEFT_TO_URLS, LEFT_WITHOUT_GOLD, LeftOut,
+    ManifestRecord, RowCounts, SourceRecord,
 };
 use super::{SetRecord, Store, StoreError, make_directory, rename};
 use crate::catalog::dump::{DumpOptions, Input};
@@ -41,7 +42,7 @@ use crate::manifest::frames::Frames;
 use crate::manifest::{
     Amounts, Collected, Collector, ProveUrl, Selection, SetKind, Target, UrlGold, Whole,
 };
-use crate::monitor::{Monitor, Phase, free_room};
+use crate::monitor::{Monitor, Phase, Room, free_room};
 use crate::repository::{LowImpact, Shard, Tree};
 use crate::sysconf::programs::server_version;
 use crate::sysconf::{ConnectionParameters, ProgramError, Programs, RepositoryType};
@@ -517,7 +518,12 @@ impl Making<'_> {
             SetKind::Full => summary.files,
         };
         if let Ok(free) = free_room(self.store.path()) {
-            self.monitor.room(all.bytes.saturating_sub(held), free);
+            self.monitor.room(&Room {
+                what: "new files",
+                place: self.store.path(),
+                need: all.bytes.saturating_sub(held),
+                free,
+            });
         }
     }
 }
@@ -538,11 +544,16 @@ fn manifest_record(manifest: &Whole) -> ManifestRecord {
 fn counts(amounts: &Amounts, new: Amount) -> Counts {
     let reasons = [
         (LEFT_TO_URLS, amounts.left_out.fetched),
-        ("unpacking brings it back", amounts.left_out.unpacked),
+        (LEFT_TO_UNPACKING, amounts.left_out.unpacked),
+        (LEFT_WITHOUT_GOLD, amounts.left_out.without_gold),
         ("nothing uses it", amounts.left_out.unused),
         (
             "gold of which no good copy was found",
             amounts.left_out.gold_not_found,
+        ),
+        (
+            "listings of which no good copy was found",
+            amounts.left_out.listings_not_found,
         ),
         ("no good copy was found", amounts.left_out.files_not_found),
     ];

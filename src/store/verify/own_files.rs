@@ -48,7 +48,9 @@ impl SetCheck {
             Err(error) if error.newer_format().is_some() => return Err(error),
             Err(error) => {
                 check.coverage.others = State::Damaged;
-                check.damage(RECORD_FILE, Kind::Corrupt, &told(&error));
+                let path = store.layout().set(id).join(RECORD_FILE);
+                let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+                check.damage(RECORD_FILE, bytes, Kind::Corrupt, &what_is_wrong(&error));
                 check.troubles.push(told(&error));
                 return Ok(check);
             }
@@ -96,7 +98,7 @@ impl SetCheck {
         if kind != Kind::Corrupt {
             self.troubles.push(told(&error));
         }
-        self.damage(&file.file, kind, &told(&error));
+        self.damage(&file.file, file.bytes, kind, &what_is_wrong(&error));
         Ok(State::Damaged)
     }
 
@@ -129,7 +131,13 @@ impl SetCheck {
             Err(error) if error.newer_format().is_some() => return Err(error),
             Err(error) => {
                 self.coverage.manifest = State::Damaged;
-                self.damage(&record.manifest.file.file, Kind::Corrupt, &told(&error));
+                let manifest = &record.manifest.file;
+                self.damage(
+                    &manifest.file,
+                    manifest.bytes,
+                    Kind::Corrupt,
+                    &what_is_wrong(&error),
+                );
                 self.troubles.push(told(&error));
             }
         }
@@ -144,7 +152,8 @@ impl SetCheck {
                 agreement.entries, record.manifest.entries
             );
             self.coverage.manifest = State::Damaged;
-            self.damage(&record.manifest.file.file, Kind::Corrupt, &why);
+            let manifest = &record.manifest.file;
+            self.damage(&manifest.file, manifest.bytes, Kind::Corrupt, &why);
             self.troubles
                 .push(format!("the set {}: its manifest: {why}", self.id));
         }
@@ -189,7 +198,8 @@ impl SetCheck {
                 // A missing program says nothing of the dump.
                 if !matches!(error, CatalogError::Program { .. }) {
                     self.coverage.dump = State::Damaged;
-                    self.damage(&record.dump.file.file, Kind::Corrupt, &why);
+                    let dump = &record.dump.file;
+                    self.damage(&dump.file, dump.bytes, Kind::Corrupt, &why);
                 }
                 self.troubles.push(why);
                 Ok(None)
@@ -197,11 +207,23 @@ impl SetCheck {
         }
     }
 
-    fn damage(&mut self, file: &str, kind: Kind, detail: &str) {
+    /// Finds a file of the set damaged that has, or should have, so many bytes.
+    fn damage(&mut self, file: &str, bytes: u64, kind: Kind, detail: &str) {
         let path = format!("{SETS}/{}/{file}", self.id);
         let mut finding = Finding::new(kind, Severity::Loss).at(&TreePath(path.into_bytes()));
+        finding.bytes = Some(bytes);
         finding.detail = Some(detail.to_owned());
         self.findings.push(finding);
+    }
+}
+
+/// What is wrong with a file that the finding names already.
+fn what_is_wrong(error: &StoreError) -> String {
+    match error {
+        StoreError::Cut { bytes, wanted, .. } => format!("{bytes} bytes instead of {wanted}"),
+        StoreError::Damaged { why, .. } => why.clone(),
+        StoreError::Io { source, .. } => source.to_string(),
+        other => told(other),
     }
 }
 

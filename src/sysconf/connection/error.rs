@@ -5,6 +5,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::sysconf::db_conf::REMOVED;
+
 /// Why connection parameters cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +37,14 @@ pub enum ConnectionError {
         keyword: &'static str,
         /// Where it stands.
         place: String,
+    },
+    /// The file came out of a set, without the secrets that had been in it.
+    #[error(
+        "Db.conf: {keyword} is {REMOVED}, for a set's copy of the configuration holds no passwords; put the password in, or take the line out where none is asked for"
+    )]
+    Removed {
+        /// The keyword.
+        keyword: String,
     },
     /// A keyword has a value that it cannot have.
     #[error("{keyword} = {value:?}, but it must be {want}")]

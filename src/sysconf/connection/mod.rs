@@ -32,6 +32,7 @@ pub use environment::Environment;
 pub use error::ConnectionError;
 pub use row_stream::RowStream;
 
+use super::db_conf::REMOVED;
 use super::{DbConf, Secret};
 use connector::Plan;
 use handing_over::HandedOver;
@@ -99,6 +100,11 @@ impl ConnectionParameters {
     ) -> Result<ConnectionParameters, ConnectionError> {
         let mut explicit = Settings::default();
         for (keyword, value) in conf.settings() {
+            if value.expose() == REMOVED {
+                return Err(ConnectionError::Removed {
+                    keyword: keyword.to_owned(),
+                });
+            }
             explicit.set(keyword, value.expose(), "Db.conf")?;
         }
         ConnectionParameters::resolve(explicit, environment)

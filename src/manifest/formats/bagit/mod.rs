@@ -10,6 +10,7 @@
 mod copy;
 mod tags;
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -20,7 +21,7 @@ use super::{FormatError, Source};
 use crate::catalog::scatter::Scatter;
 use crate::catalog::{Amount, Catalog, Sha256, ShardPfiles};
 use crate::manifest::archive::says_tar;
-use crate::manifest::{Entry, Place, SetKind};
+use crate::manifest::{Amounts, Entry, Place, SetKind, Types};
 use crate::monitor::Monitor;
 use crate::parallel::share_out;
 use crate::repository::{Claim, Prover, RepositoryName, Shard, TreePath};
@@ -52,6 +53,8 @@ pub struct Bag {
     pub has_sha256: bool,
     /// Files that are not in the bag, for their contents could not be proven.
     pub unproven: Vec<Unproven>,
+    /// What the set holds of which no copy is in the bag.
+    pub lacking: Amounts,
 }
 
 /// A file that is not in a bag.
@@ -114,6 +117,9 @@ fn fill(
         ..Bag::default()
     };
     copier.copy(source, &entries, &mut bag, monitor)?;
+    if !bag.unproven.is_empty() {
+        bag.lacking = lacking(source, &entries, &bag.unproven, &catalog.shard(shard)?);
+    }
     let left_out: Vec<&Entry> = entries
         .iter()
         .filter(|entry| entry.place == Place::Urls)
@@ -132,6 +138,44 @@ fn fill(
         copier.leave_out(&entry.name, &path, url, sha256)?;
     }
     Ok(bag)
+}
+
+/// What the set holds of which no copy could be proven, counted as the collector counts it.
+fn lacking(
+    source: Source<'_>,
+    entries: &[Entry],
+    unproven: &[Unproven],
+    pfiles: &ShardPfiles,
+) -> Amounts {
+    let mut missed: HashMap<RepositoryName, usize> = HashMap::new();
+    for file in unproven {
+        *missed.entry(file.name).or_default() += 1;
+    }
+    let mut lacking = Amounts::default();
+    for entry in entries {
+        let Some(missed) = missed.get(&entry.name) else {
+            continue;
+        };
+        // Another of its paths is in the bag.
+        if *missed < source.paths(entry).len() {
+            continue;
+        }
+        let size = entry.name.size;
+        if entry.types.has(Types::LICENSE) {
+            lacking.license.add(size);
+        }
+        if let Some(pfile) = pfiles.find(&entry.name)
+            && entry.types.has(Types::GOLD.and(Types::FILES))
+        {
+            let what = match (pfile.in_gold(), pfile.is_listing()) {
+                (true, _) => &mut lacking.gold,
+                (_, true) => &mut lacking.listings,
+                _ => &mut lacking.files,
+            };
+            what.add(size);
+        }
+    }
+    lacking
 }
 
 /// The URL to fetch gold from: one that says what a tar is, where there is one, gives a tar too.
@@ -179,6 +223,7 @@ impl Bag {
         self.to_fetch += other.to_fetch;
         self.has_sha256 &= other.has_sha256;
         self.unproven.extend(other.unproven);
+        self.lacking.add(&other.lacking);
     }
 }
 
