@@ -17,7 +17,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::digest::{Reader, intact};
 use super::durable::{HALF, failed, rename};
@@ -34,9 +34,6 @@ use crate::manifest::{SetKind, Types};
 use crate::monitor::{Monitor, Phase};
 use crate::parallel::share_out;
 use crate::repository::{RepositoryName, Shard};
-
-/// The clocks of machines that share a store differ by less.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_hours(1);
 
 /// How to prune.
 #[derive(Clone, Debug)]
@@ -130,9 +127,7 @@ pub fn run(store: &Store, options: &Options, monitor: &dyn Monitor) -> Result<Pr
 /// The sets that are no reason for another one to go: they are damaged, may lack what it has, or bear
 /// a time that has not been yet. A set that is several of these counts as the first.
 fn set_apart(store: &Store, sets: &[SetId]) -> Result<BTreeMap<SetId, Apart>, StoreError> {
-    let soon = Timestamp::now()
-        .checked_add(CLOCKS_DIFFER)
-        .unwrap_or(Timestamp::MAX);
+    let now = Timestamp::now();
     let notes = store.verifications()?;
     let mut apart = BTreeMap::new();
     for id in sets {
@@ -141,7 +136,7 @@ fn set_apart(store: &Store, sets: &[SetId]) -> Result<BTreeMap<SetId, Apart>, St
         let found_damaged = note.is_some_and(|note| note.result == Verdict::Damaged);
         if found_damaged || !has_its_files(&record, &store.layout().set(*id)) {
             apart.insert(*id, Apart::Damaged);
-        } else if id.time > soon {
+        } else if id.is_of_the_future(now) {
             apart.insert(*id, Apart::Future);
         } else if !record.complete {
             apart.insert(*id, Apart::Incomplete);

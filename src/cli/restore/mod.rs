@@ -231,6 +231,8 @@ fn attempt(
         sysconf: sysconf.as_ref(),
         database: database.as_ref(),
         store: &store,
+        id,
+        record: &record,
         dump: record.dump.file.path(&store.layout().set(id)),
         programs: &programs,
         types: after::checked_types(parts),

@@ -168,6 +168,7 @@ pub fn run(
             store: store.path().to_owned(),
         });
     }
+    store.warn_of_open_sets(&sets, monitor);
     let mut verified = Verified {
         findings: Spool::new(&options.scratch)?,
         coverage: Coverage::default(),
