@@ -95,7 +95,7 @@ pub(super) fn run(
     let parameters = source::live_parameters(global, sysconf.as_ref(), progress)?;
     let (database, connector) = (source::connect(&parameters)?, parameters.connector()?);
     let tree = place::tree(global, sysconf.as_ref())?;
-    require_room(&database, global, progress)?;
+    require_room(&database, 1, global, progress)?;
     let threads = global.threads();
     let server = Server {
         tree: &tree,
