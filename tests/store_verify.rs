@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fogold::manifest::SetKind;
+use fogold::store::Verdict;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -447,6 +448,27 @@ fn nothing_to_look_at_is_no_good_news() {
     Fogold::new(["verify"]).arg(&nowhere).run().assert_code(3);
     fs::write(nowhere.join("letter"), "mine").expect("a file");
     Fogold::new(["verify"]).arg(&nowhere).run().assert_code(2);
+}
+
+#[test]
+fn what_one_slice_has_found_is_not_undone_by_the_next() {
+    let (made_up, store) = two_sets();
+    let (_, others) = pool_files(&made_up, &store);
+    let path = store.path().join(&others[0]);
+    let whole = fs::read(&path).expect("contents");
+    fs::remove_file(&path).expect("a file");
+    let result = |slice: &str, code| {
+        verify(&store, &["--slice", slice]).assert_code(code);
+        store.open().verifications().expect("notes")[FULL].result
+    };
+    assert_eq!(result("1/1", 1), Verdict::Damaged);
+    // That something is missing shows in every slice; that it came back shows in its own.
+    fs::write(&path, &whole).expect("contents");
+    let first = u8::from_str_radix(&others[0]["pool/".len()..][..2], 16).expect("a shard");
+    let slice = |number: u32| format!("{number}/256");
+    let (its_own, another) = (u32::from(first) + 1, u32::from(first.wrapping_add(1)) + 1);
+    assert_eq!(result(&slice(another), 0), Verdict::Damaged);
+    assert_eq!(result(&slice(its_own), 0), Verdict::Good);
 }
 
 #[test]
