@@ -1,8 +1,8 @@
 -- What the queue knows of each upload: the arguments of its first unpack (as bytes), how long the
--- first completed one took, the unpack that has no end and when it was started, whether other rows
--- have none, and a user who may write it: its own if that one may, else the first who may. Of several
--- unpacks one that is still to start counts: of one that was started, nobody knows whether it runs. A
--- row that is paused is to start in the year 9999.
+-- first completed one took, the unpack that has no end, when it was started and whether it is paused,
+-- whether other rows have none, and a user who may write it: its own if that one may, else the first
+-- who may. Of several unpacks one that is still to start counts: of one that was started, nobody knows
+-- whether it runs, nor when one that is paused will. A row that is paused is to start in the year 9999.
 WITH rows AS (
   SELECT j.job_upload_fk AS upload, q.jq_pk, q.jq_type, q.jq_starttime, q.jq_endtime,
          q.jq_end_bits, q.jq_itemsprocessed, q.jq_cmd_args,
@@ -29,13 +29,14 @@ WITH rows AS (
    GROUP BY upload
 ), unpack AS (
   SELECT DISTINCT ON (upload) upload, jq_pk,
-         extract(epoch FROM date_trunc('second', began))::int8 AS began
+         extract(epoch FROM date_trunc('second', began))::int8 AS began,
+         coalesce(jq_starttime >= '9999-01-01', FALSE) AS paused
     FROM rows
    WHERE jq_type = 'ununpack' AND jq_endtime IS NULL
-   ORDER BY upload, began IS NOT NULL, jq_pk
+   ORDER BY upload, began IS NOT NULL, paused, jq_pk
 )
 SELECT u.upload_pk, first.arguments, done.seconds, unpack.jq_pk, unpack.began,
-       coalesce(unended.others, FALSE),
+       coalesce(unpack.paused, FALSE), coalesce(unended.others, FALSE),
        coalesce((SELECT own.user_pk FROM public.users own
                   WHERE own.user_pk = u.user_fk AND own.user_perm >= 10),
                 (SELECT min(other.user_pk) FROM public.users other

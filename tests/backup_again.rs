@@ -436,6 +436,82 @@ fn store_and_repository_share_no_inode() {
 }
 
 #[test]
+fn a_set_of_the_future_hides_no_newer_one() {
+    let made_up = MadeUp::small();
+    let store = MadeStore::nowhere();
+    // What a set of the future does not have, and the one after it does.
+    let name = a_gold(&made_up, 0);
+    let places =
+        ["gold", "files"].map(|ty| (made_up.place(ty, &name), made_up.directory().join(ty)));
+    for (place, aside) in &places {
+        fs::rename(place, aside).expect("a file");
+    }
+    store.backup_of(&made_up, "--full").run().assert_code(1);
+    store.date(&store.newest(), "2999-01-01T000000Z-full");
+    for (place, aside) in &places {
+        fs::rename(aside, place).expect("a file");
+    }
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    assert!(store.names_of(&store.sets()[0]).contains(&name));
+    a_second_later();
+    let Some((outcome, names)) = opened(&store, &made_up, "--full") else {
+        return;
+    };
+    outcome.assert_code(0);
+    assert!(!names.contains(&name), "it was read and proven again");
+}
+
+#[test]
+fn a_directory_in_the_place_of_contents_gives_way() {
+    // Small files are written at once, large ones piece by piece.
+    let made_up = MadeUp::healthy(ServerSpec {
+        files: 20,
+        bytes: 90_000_000,
+        per_upload: 10,
+        ..ServerSpec::default()
+    });
+    let store = MadeStore::nowhere();
+    store.backup_of(&made_up, "--full").run().assert_code(0);
+    let mut pool = store.pool();
+    let size = |name: &String| -> u64 {
+        let size = name.rsplit('.').next().expect("a size");
+        size.parse().expect("a number")
+    };
+    pool.sort_by_key(size);
+    let names = [&pool[1], &pool[pool.len() - 1]];
+    assert!(
+        size(names[0]) < 1 << 16 && size(names[1]) > 1 << 20,
+        "{names:?}"
+    );
+    let place = |name: &str| {
+        let path = store.path().join("pool").join(&name[..2]);
+        path.join(&name[2..4]).join(name)
+    };
+    for name in names {
+        fs::remove_file(place(name)).expect("a file");
+        fs::create_dir_all(place(name).join("below")).expect("a directory");
+    }
+    let half = format!("{}.part", place(names[0]).display());
+    fs::create_dir(&half).expect("a directory");
+    a_second_later();
+    let outcome = store.backup_of(&made_up, "--full").run();
+    outcome.assert_code(0);
+    let complaint = outcome.complaint();
+    for name in names {
+        let told = format!("{name} is a directory where contents belong");
+        assert!(complaint.contains(&told), "{complaint}");
+        assert!(place(name).is_file());
+        let aside = format!("{}.aside1", place(name).display());
+        assert!(
+            Path::new(&aside).join("below").is_dir(),
+            "it is not there any more"
+        );
+    }
+    assert_eq!(new_files(&store), 2);
+    store.assert_verified();
+}
+
+#[test]
 fn a_damaged_manifest_of_an_older_set_is_believed_in_nothing() {
     let made_up = MadeUp::small();
     let store = MadeStore::nowhere();

@@ -488,3 +488,24 @@ fn a_server_that_works_meanwhile() {
     store.assert_verified();
     store.assert_whole();
 }
+
+#[test]
+fn first_backups_at_once_make_one_store() {
+    let made_up = MadeUp::small();
+    for _ in 0..5 {
+        let store = MadeStore::nowhere();
+        let running: Vec<_> = (0..4)
+            .map(|_| store.backup_of(&made_up, "--gold-only").start())
+            .collect();
+        let ends: Vec<_> = running
+            .into_iter()
+            .map(|running| running.end_within(Duration::from_secs(60)))
+            .collect();
+        assert!(ends.iter().any(|end| end.code == Some(0)));
+        for end in ends.iter().filter(|end| end.code != Some(0)) {
+            end.assert_code(3);
+            assert!(end.complaint().contains("is in use"), "{}", end.complaint());
+        }
+        store.assert_verified();
+    }
+}

@@ -954,6 +954,7 @@ mod output {
 
 mod scratch {
     use super::*;
+    use crate::support::SmallDisk;
 
     /// A tiny file system of its own.
     struct Tiny {
@@ -997,6 +998,25 @@ mod scratch {
                 3,
                 &[&path, "--scratch"],
             );
+        }
+    }
+
+    #[test]
+    fn many_findings_might_not_fit() {
+        let made_up = MadeUp::small();
+        made_up.go_live(Cluster::shared(), "many_findings");
+        for (bytes, is_tight) in [(256 << 10, true), (4 << 20, false)] {
+            let Some(disk) = SmallDisk::mount(bytes) else {
+                return;
+            };
+            let outcome = Fogold::check_configured(&made_up.sysconfdir())
+                .arg("--scratch")
+                .arg(disk.path())
+                .run();
+            outcome.assert_code(0);
+            let complaint = outcome.complaint();
+            let is_said = complaint.contains("more there, were every file missing or damaged");
+            assert_eq!(is_said, is_tight, "{complaint}");
         }
     }
 

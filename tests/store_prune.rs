@@ -50,6 +50,33 @@ fn a_set_that_is_not_complete_or_of_the_future_pushes_none_out() {
 }
 
 #[test]
+fn a_set_that_is_damaged_pushes_no_good_one_out() {
+    for verify in [true, false] {
+        let store = three_sets();
+        let newest = "2026-01-03T010000Z-full";
+        let dump = store.set(newest).join(store.dump_of(newest));
+        let text = fs::read(&dump).unwrap();
+        fs::write(&dump, &text[1..]).unwrap();
+        if verify {
+            // A cut file could not be looked at whole.
+            store.fogold("verify").arg(newest).run().assert_code(3);
+            // What verify has noted counts, also when the length is right.
+            fs::write(&dump, &text).unwrap();
+        }
+        let outcome = prune(&store, &["--keep-last", "1", "--apply"]).run();
+        outcome.assert_code(0);
+        assert_eq!(store.sets(), ["2026-01-02T010000Z-full", newest]);
+        let text = outcome.text();
+        let line = format!("{newest:<28} kept      last; damaged: counted apart\n");
+        assert!(text.contains(&line), "{line:?} is not in:\n{text}");
+        let outcome = prune(&store, &["--keep-last", "1", "--format", "json"]).run();
+        let table: Value = serde_json::from_slice(&outcome.stdout).expect("one object");
+        assert_eq!(table["sets"][1]["apart"], "damaged");
+        assert_eq!(table["sets"][0].get("apart"), None);
+    }
+}
+
+#[test]
 fn what_no_set_names_goes_and_nothing_else() {
     let store = three_sets();
     // Left by backups that were killed, and things that are none of ours.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fogold::manifest::SetKind;
+use fogold::store::Verdict;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -455,6 +456,58 @@ fn nothing_to_look_at_is_no_good_news() {
 }
 
 #[test]
+fn what_one_slice_has_found_is_not_undone_by_the_next() {
+    let (made_up, store) = two_sets();
+    let (_, others) = pool_files(&made_up, &store);
+    let path = store.path().join(&others[0]);
+    let whole = fs::read(&path).expect("contents");
+    fs::remove_file(&path).expect("a file");
+    let result = |slice: &str, code| {
+        verify(&store, &["--slice", slice]).assert_code(code);
+        store.open().verifications().expect("notes")[FULL].result
+    };
+    assert_eq!(result("1/1", 1), Verdict::Damaged);
+    // That something is missing shows in every slice; that it came back shows in its own.
+    fs::write(&path, &whole).expect("contents");
+    let first = u8::from_str_radix(&others[0]["pool/".len()..][..2], 16).expect("a shard");
+    let slice = |number: u32| format!("{number}/256");
+    let (its_own, another) = (u32::from(first) + 1, u32::from(first.wrapping_add(1)) + 1);
+    assert_eq!(result(&slice(another), 0), Verdict::Damaged);
+    assert_eq!(result(&slice(its_own), 0), Verdict::Good);
+}
+
+#[test]
+fn a_store_that_everybody_can_read_is_said() {
+    let (made_up, store) = two_sets();
+    let told = |store: &MadeStore| {
+        let outcome = verify(store, &[]);
+        outcome.assert_code(0);
+        let backup = store.backup_of(&made_up, "--gold-only").run();
+        backup.assert_code(0);
+        [outcome, backup].map(|outcome| {
+            outcome
+                .complaint()
+                .contains("a dump holds secrets: chmod 700")
+        })
+    };
+    assert_eq!(told(&store), [false; 2]);
+    // As 'cp -r' makes it.
+    let change = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    let set = store.set(FULL);
+    for directory in [store.path(), store.path().join("sets"), set.clone()] {
+        change(&directory, 0o755);
+    }
+    assert_eq!(told(&store), [false; 2], "there is nothing to read");
+    change(&set.join(store.dump_of(FULL)), 0o644);
+    assert_eq!(told(&store), [true; 2]);
+    // What is said to be typed helps.
+    change(&store.path(), 0o700);
+    assert_eq!(told(&store), [false; 2]);
+}
+
+#[test]
 fn a_store_of_a_newer_format_is_refused() {
     let store = MadeStore::new();
     store.add_set("2026-01-01T010000Z-full", 0..5);
@@ -500,7 +553,7 @@ fn a_set_of_a_newer_format_is_named_and_the_others_are_verified() {
             store.edit_record(GOLD_ONLY, |record| record["format"] = 2.into());
         }
         let outcome = verify(&store, &[]);
-        outcome.assert_code(2);
+        outcome.assert_code(3);
         let told = format!("set {GOLD_ONLY} is of a newer format (2); not verified");
         assert!(
             outcome.complaint().contains(&told),
@@ -509,7 +562,7 @@ fn a_set_of_a_newer_format_is_named_and_the_others_are_verified() {
         );
         let report = outcome.report();
         assert_eq!(report["complete"], false);
-        assert_eq!(report["exit_status"], 2);
+        assert_eq!(report["exit_status"], 3);
         let coverage = &report["coverage"];
         assert_eq!(coverage["troubles"], serde_json::json!([told]));
         assert_eq!(coverage["sets"][0]["id"], GOLD_ONLY);
@@ -525,7 +578,7 @@ fn a_set_of_a_newer_format_is_named_and_the_others_are_verified() {
         alone.assert_code(2);
         assert!(alone.complaint().contains("newer fogold"));
         verify(&store, &[FULL]).assert_code(0);
-        // Damage beside it is no misuse, nor is what could not be read.
+        // Damage beside it is found.
         let (golds, _) = pool_files(&made_up, &store);
         fs::remove_file(store.path().join(&golds[0])).expect("a file");
         let outcome = verify(&store, &[]);

@@ -28,7 +28,7 @@ use std::path::Path;
 
 pub use build::Builder;
 pub use error::CatalogError;
-pub use live::LiveDatabase;
+pub use live::{LiveDatabase, ScratchNeed};
 pub use pfile::{Pfile, Row, Sha256, ShardPfiles, Usage, Use};
 pub use row_writer::RowWriter;
 pub use rows::RowSink;

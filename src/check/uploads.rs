@@ -93,7 +93,15 @@ fn of_upload(upload: &Upload, summary: &Summary) -> Vec<Finding> {
             (Severity::Notice, "")
         };
         let s = if rows == 1 { "" } else { "s" };
-        let detail = format!("{name}: {rows} tree row{s}, its unpack processed {items}{witness}");
+        let mending = match (upload.unpacking.open_job, rows) {
+            (false, _) => "",
+            (true, 0) => {
+                "; the unpack that makes its tree anew has not ended: it is queued, or at work"
+            }
+            (true, _) => "; a job of it has not ended: it is queued, at work, or was killed",
+        };
+        let detail =
+            format!("{name}: {rows} tree row{s}, its unpack processed {items}{witness}{mending}");
         findings.push(about(Kind::PartialTree, severity, detail));
     }
     findings

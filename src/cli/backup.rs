@@ -197,7 +197,8 @@ impl Arguments {
             backup::can_dump(&parameters, programs)?;
         }
         let live = source::connect(&parameters)?;
-        source::require_room(&live, global, progress)?;
+        // The check's findings, and again those of them that concern the set.
+        source::require_room(&live, 2, global, progress)?;
         Ok(Database {
             dump: given.unwrap_or_else(|| DumpSource::Live(Box::new(parameters))),
             live: Some(live),

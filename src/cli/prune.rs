@@ -13,14 +13,15 @@ use crate::catalog::Amount;
 use crate::report::{bytes_for_people, counted, grouped, printable};
 use crate::store::Store;
 use crate::store::prune::{self, Options, Pruned};
-use crate::store::retention::Keep;
+use crate::store::retention::{Apart, Keep};
 
 /// Take sets out of a store, and the contents that no other set needs
 ///
 /// Without --apply it only shows which sets would go, which would stay and why, and how much room
 /// that makes. Sets of each kind are counted by themselves, in UTC. So are, within a kind, sets that
-/// are not complete (not everything could be read when they were made), and sets whose date lies in
-/// the future: the rules count them among themselves, and neither makes an ordinary set go. The
+/// are damaged (a verify has found it, or a file of theirs is missing or short), sets that are not
+/// complete (not everything could be read when they were made), and sets whose date lies in the
+/// future: the rules count them among themselves, and none of them makes an ordinary set go. The
 /// newest set that 'fogold verify' found good as a whole always stays, and so do the files of a
 /// backup that was interrupted and will go on. Nothing is deleted when any manifest cannot be read
 /// whole.
@@ -104,6 +105,23 @@ struct Line {
     id: String,
     kept: bool,
     because: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apart: Option<&'static str>,
+}
+
+impl Line {
+    /// Why the set stays, and what is said of one that is counted apart.
+    fn because(&self) -> String {
+        let mut because = self.because.join(", ");
+        if let Some(apart) = self.apart {
+            if !because.is_empty() {
+                because.push_str("; ");
+            }
+            because.push_str(apart);
+            because.push_str(": counted apart");
+        }
+        because
+    }
 }
 
 pub(super) fn run(
@@ -141,6 +159,7 @@ impl Table {
             id: judged.set.to_string(),
             kept: judged.is_kept(),
             because: judged.reasons.iter().map(ToString::to_string).collect(),
+            apart: judged.apart.map(Apart::as_str),
         });
         Table {
             tool: "fogold",
@@ -170,7 +189,7 @@ impl Table {
         writeln!(out, "{:<28} {:<9} because", "set", "is")?;
         for line in &self.sets {
             let is = if line.kept { "kept" } else { goes };
-            writeln!(out, "{:<28} {is:<9} {}", line.id, line.because.join(", "))?;
+            writeln!(out, "{:<28} {is:<9} {}", line.id, line.because())?;
         }
         for id in &self.partial {
             writeln!(

@@ -14,7 +14,7 @@ use super::{Global, exit, place};
 use crate::check;
 use crate::monitor::Monitor;
 use crate::recover::requeue::{
-    self, Job, JobEnd, OpenUnpack, Options, Outcome, Patience, Scheduler, Server, Told,
+    self, CutTree, Job, JobEnd, OpenUnpack, Options, Outcome, Patience, Scheduler, Server, Told,
 };
 use crate::report::{Clock, bytes_for_people, counted, grouped, printable};
 use crate::repository::LowImpact;
@@ -95,7 +95,7 @@ pub(super) fn run(
     let parameters = source::live_parameters(global, sysconf.as_ref(), progress)?;
     let (database, connector) = (source::connect(&parameters)?, parameters.connector()?);
     let tree = place::tree(global, sysconf.as_ref())?;
-    require_room(&database, global, progress)?;
+    require_room(&database, 1, global, progress)?;
     let threads = global.threads();
     let server = Server {
         tree: &tree,
@@ -225,6 +225,10 @@ fn verdict(outcome: &Outcome) -> String {
     let unpacks = (outcome.jobs.len() + trees) as u64;
     let what = match (unpacks, outcome.dry_run) {
         (0, _) if outcome.open.is_empty() => "nothing to unpack".to_owned(),
+        (0, _) if outcome.open.iter().any(|open| open.paused) => {
+            "what is needed is queued already, but paused: nothing of that runs until somebody resumes it in FOSSology"
+                .to_owned()
+        }
         (0, _) if outcome.open.iter().any(|open| open.started.is_some()) => {
             "what is needed is queued or started already".to_owned()
         }
@@ -301,17 +305,7 @@ fn jobs(outcome: &Outcome) -> Vec<String> {
 /// What there is to say of uploads that are not unpacked, or not only.
 fn uploads(outcome: &Outcome) -> Vec<String> {
     let open = outcome.open.iter().map(open_line);
-    let trees = outcome.trees.iter().map(|tree| match &tree.refused {
-        Some(why) => format!(
-            "  upload {}: its cut tree is left alone: {why}",
-            tree.upload
-        ),
-        None => format!(
-            "  upload {}: its cut tree of {} is made anew",
-            tree.upload,
-            counted(tree.tree_rows, "row")
-        ),
-    });
+    let trees = outcome.trees.iter().map(tree_line);
     let lost = outcome.lost.iter().map(|lost| {
         let (upload, name) = (lost.upload, printable(&lost.filename));
         format!(
@@ -389,7 +383,34 @@ fn rest(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
+fn tree_line(tree: &CutTree) -> String {
+    let about = format!("upload {} ({})", tree.upload, printable(&tree.filename));
+    if let Some(why) = &tree.refused {
+        return format!("  {about}: its cut tree is left alone: {why}");
+    }
+    let row = tree
+        .row
+        .map_or_else(String::new, |row| format!(" as job {row}"));
+    let seconds = tree
+        .seconds
+        .map_or_else(String::new, |seconds| format!(", about {}", time(seconds)));
+    format!(
+        "  {about}: {}{row}; its cut tree of {} is made anew{seconds}",
+        word(tree.end.unwrap_or(JobEnd::Planned)),
+        counted(tree.tree_rows, "row")
+    )
+}
+
 fn open_line(open: &OpenUnpack) -> String {
+    if open.paused && open.end == JobEnd::Queued {
+        return format!(
+            "  upload {}: job {} is paused, and nothing of it runs until somebody resumes it in FOSSology; it then brings \
+             back {}",
+            open.upload,
+            open.row,
+            counted(open.brings.files, "file")
+        );
+    }
     let stands = match (&open.started, open.at_work, open.end) {
         (Some(time), Some(true), JobEnd::Queued) => {
             format!("has been at work since {time}, and")

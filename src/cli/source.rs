@@ -79,7 +79,7 @@ impl Source {
         let catalog = match self {
             Source::Saved(path) => Catalog::open(path)?,
             Source::Live(database) => {
-                require_room(database, global, progress)?;
+                require_room(database, 1, global, progress)?;
                 database.read_catalog(&global.scratch, destination, threads, progress)?
             }
             Source::Dump(path) => {
@@ -151,13 +151,16 @@ pub(super) fn connect(parameters: &ConnectionParameters) -> Result<LiveDatabase,
     Ok(database)
 }
 
-/// Makes sure that the rows of a live database can be sorted.
+/// Makes sure that the rows of a live database can be sorted. Findings, which are kept in so many
+/// `spools`, are told of only where they might not fit: at worst there is one for every file.
 pub(super) fn require_room(
     database: &LiveDatabase,
+    spools: u64,
     global: &Global,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let need = database.scratch_needed()?;
+    let needed = database.scratch_needed()?;
+    let need = needed.sorting;
     let free = room(&global.scratch, need, progress)?;
     if free < need {
         return Err(CatalogError::NoRoom {
@@ -166,6 +169,13 @@ pub(super) fn require_room(
             free,
         }
         .into());
+    }
+    let findings = needed.findings.saturating_mul(spools);
+    if free - need < findings {
+        progress.note(&format!(
+            "findings need up to {} more there, were every file missing or damaged",
+            bytes_for_people(findings)
+        ));
     }
     Ok(())
 }

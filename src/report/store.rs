@@ -38,8 +38,8 @@ pub struct StoreCoverage {
 }
 
 impl Report {
-    /// The report of a verification. Damage of any kind is exit status 1; where nothing is to be
-    /// said but that sets are of a newer format, it is 2.
+    /// The report of a verification. Damage of any kind is exit status 1; where no set could be looked
+    /// at, for all are of a newer format, it is 2.
     pub fn of_verify(
         verified: &Verified,
         store: &Store,
@@ -52,7 +52,7 @@ impl Report {
         let is_damaged = !verified.findings.tallies().is_empty();
         report.exit_status = match (verified.complete, verified.newer.is_empty()) {
             (true, true) => u8::from(is_damaged),
-            (true, false) if !is_damaged => 2,
+            (true, false) if verified.newer.len() == verified.coverage.sets.len() => 2,
             _ => 3,
         };
         let coverage = StoreCoverage::of(verified, store, options);

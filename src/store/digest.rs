@@ -143,6 +143,22 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Makes sure that a set's dump is as its record says.
+    pub fn make_sure_of_dump(
+        &self,
+        id: SetId,
+        record: &SetRecord,
+        monitor: &dyn Monitor,
+    ) -> Result<(), StoreError> {
+        let directory = self.layout().set(id);
+        intact(
+            &record.dump.file,
+            &directory,
+            &mut Reader::default(),
+            monitor,
+        )
+    }
 }
 
 /// Opens a regular file: never through a symbolic link in its last component, never waiting for a

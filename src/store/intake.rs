@@ -260,6 +260,10 @@ impl ShardPool<'_> {
         let mode = Mode::RUSR | Mode::WUSR;
         let open = || rustix::fs::openat(&self.directory, path, flags, mode);
         let opened = match open() {
+            Err(Errno::ISDIR) => {
+                self.set_aside(path)?;
+                open()
+            }
             Err(Errno::NOENT) => {
                 match rustix::fs::mkdirat(&self.directory, &path[..2], Mode::RWXU) {
                     Ok(()) | Err(Errno::EXIST) => open(),
@@ -281,15 +285,43 @@ impl ShardPool<'_> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let half = format!("{path}{HALF}");
                 self.create(&half, OFlags::TRUNC)?.write_all(bytes)?;
-                Ok(rustix::fs::renameat(
-                    &self.directory,
-                    &half,
-                    &self.directory,
-                    path,
-                )?)
+                self.put_in_place(&half, path)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives whole contents their name, in the place of whatever bears it.
+    fn put_in_place(&self, half: &str, path: &str) -> io::Result<()> {
+        let rename = || rustix::fs::renameat(&self.directory, half, &self.directory, path);
+        match rename() {
+            Err(Errno::ISDIR) => {
+                self.set_aside(path)?;
+                Ok(rename()?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Moves a directory out of a name's way: nobody knows what is in it. It is one more thing in the
+    /// pool that is none of fogold's.
+    fn set_aside(&self, path: &str) -> io::Result<()> {
+        let is_free = |aside: &String| {
+            let stat = rustix::fs::statat(&self.directory, aside, AtFlags::SYMLINK_NOFOLLOW);
+            stat.is_err_and(|error| error == Errno::NOENT)
+        };
+        let aside = (1..u32::MAX)
+            .map(|number| format!("{path}.aside{number}"))
+            .find(is_free)
+            .ok_or(Errno::EXIST)?;
+        rustix::fs::renameat(&self.directory, path, &self.directory, &aside)?;
+        let shard = self.pool.root.join(self.shard.to_string());
+        self.pool.monitor.warn(&format!(
+            "{} is a directory where contents belong: it is {} now; look what is in it, and remove it",
+            shard.join(path).display(),
+            shard.join(&aside).display()
+        ));
+        Ok(())
     }
 
     fn keep(&mut self, name: &RepositoryName, blake3: [u8; 32]) {
@@ -433,9 +465,9 @@ impl Witness for ShardPool<'_> {
             let _ = rustix::fs::unlinkat(&self.directory, &half, AtFlags::empty());
             return;
         }
-        match rustix::fs::renameat(&self.directory, &half, &self.directory, &stream.path) {
+        match self.put_in_place(&half, &stream.path) {
             Ok(()) => self.keep(name, *stream.digest.finalize().as_bytes()),
-            Err(error) => self.fail("rename", &half, error.into()),
+            Err(error) => self.fail("rename", &half, error),
         }
     }
 }

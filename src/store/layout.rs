@@ -6,11 +6,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::manifest::SetKind;
 use crate::repository::RepositoryName;
+
+/// The clocks of machines that share a store differ by less.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The file that makes a directory a store.
 pub const STORE_FILE: &str = "store.json";
@@ -48,6 +51,11 @@ impl SetId {
     pub fn new(time: Timestamp, kind: SetKind) -> SetId {
         let time = Timestamp::from_second(time.as_second()).unwrap_or(time);
         SetId { time, kind }
+    }
+
+    /// Whether a wrong clock has made it, by what the time is `now`.
+    pub fn is_of_the_future(self, now: Timestamp) -> bool {
+        self.time.duration_since(now) > CLOCKS_DIFFER
     }
 }
 

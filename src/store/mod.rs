@@ -22,6 +22,7 @@ pub mod lock;
 mod named;
 mod notes;
 mod pool;
+mod privacy;
 pub mod prune;
 pub(crate) mod reading;
 pub mod record;
@@ -89,6 +90,7 @@ impl Store {
         if !path.is_dir() {
             make_directory(path)?;
         }
+        let _making = keep_other_makers_out(path);
         match Store::read(path) {
             Err(StoreError::Empty { .. }) => {}
             Err(error) => return Err(error),
@@ -107,11 +109,14 @@ impl Store {
         let mut text = serde_json::to_string_pretty(&record).unwrap_or_default();
         text.push('\n');
         write_file(&path.join(layout::STORE_FILE), text.as_bytes())?;
-        Store::open(path)
+        let store = Store::read(path)?;
+        store.complete()?;
+        Ok(store)
     }
 
     /// Opens a store to write to it. What a making that was cut short left out is made now.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
+        let _making = keep_other_makers_out(path);
         let store = Store::read(path)?;
         store.complete()?;
         Ok(store)
@@ -194,6 +199,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Waits until nobody else makes or completes the store, and keeps others from it as long as the result
+/// lives: there are no files in it yet that could be locked. A file system without such locks has
+/// none.
+fn keep_other_makers_out(path: &Path) -> Option<fs::File> {
+    let directory = fs::File::open(path).ok()?;
+    let lock = || rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive);
+    rustix::io::retry_on_intr(lock).ok()?;
+    Some(directory)
 }
 
 /// Refuses a symbolic link in the place of a store's directory: whatever is written or deleted there
@@ -307,6 +322,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(&directory.path().join("store")).unwrap();
         (directory, store)
+    }
+
+    #[test]
+    fn many_make_one_store_at_once() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("store");
+            let ids: Vec<String> = std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..8)
+                    .map(|_| scope.spawn(|| Store::create(&path).unwrap().id().to_owned()))
+                    .collect();
+                makers
+                    .into_iter()
+                    .map(|maker| maker.join().unwrap())
+                    .collect()
+            });
+            assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub struct Verification {
     pub when: String,
     /// Which part of the contents it read.
     pub slice: String,
-    /// What it came to.
+    /// What it came to, with those before it.
     pub result: Verdict,
     /// The parts that are known to be good, by this one or one before it.
     pub proven: Parts,
@@ -101,9 +101,9 @@ impl Verification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing was wrong in what was read.
+    /// Nothing was wrong in what was read, nor in what was read before.
     Good,
-    /// Something was.
+    /// Something was, and not every part has been found good since.
     Damaged,
 }
 

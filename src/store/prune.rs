@@ -17,13 +17,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::digest::{Reader, intact};
 use super::durable::{HALF, failed, rename};
 use super::layout::{CATALOG_FILE, SetId};
 use super::lock::{ReadLock, SoleLock};
 use super::named::{NameList, Named};
+use super::notes::Verdict;
 use super::pool::{OpenShard, PoolShard};
 use super::record::SetRecord;
 use super::retention::{Apart, Judged, Keep, judge};
@@ -33,9 +34,6 @@ use crate::manifest::{SetKind, Types};
 use crate::monitor::{Monitor, Phase};
 use crate::parallel::share_out;
 use crate::repository::{RepositoryName, Shard};
-
-/// The clocks of machines that share a store differ by less.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_hours(1);
 
 /// How to prune.
 #[derive(Clone, Debug)]
@@ -126,21 +124,33 @@ pub fn run(store: &Store, options: &Options, monitor: &dyn Monitor) -> Result<Pr
     Ok(pruned)
 }
 
-/// The sets that are no reason for another one to go: they may lack what it has, or bear a time that
-/// has not been yet.
+/// The sets that are no reason for another one to go: they are damaged, may lack what it has, or bear
+/// a time that has not been yet. A set that is several of these counts as the first.
 fn set_apart(store: &Store, sets: &[SetId]) -> Result<BTreeMap<SetId, Apart>, StoreError> {
-    let soon = Timestamp::now()
-        .checked_add(CLOCKS_DIFFER)
-        .unwrap_or(Timestamp::MAX);
+    let now = Timestamp::now();
+    let notes = store.verifications()?;
     let mut apart = BTreeMap::new();
     for id in sets {
-        if id.time > soon {
+        let record = store.record(*id)?;
+        let note = notes.get(&id.to_string());
+        let found_damaged = note.is_some_and(|note| note.result == Verdict::Damaged);
+        if found_damaged || !has_its_files(&record, &store.layout().set(*id)) {
+            apart.insert(*id, Apart::Damaged);
+        } else if id.is_of_the_future(now) {
             apart.insert(*id, Apart::Future);
-        } else if !store.record(*id)?.complete {
+        } else if !record.complete {
             apart.insert(*id, Apart::Incomplete);
         }
     }
     Ok(apart)
+}
+
+/// Whether a set's own files are there, as long as they were written. Nobody may have verified it.
+fn has_its_files(record: &SetRecord, directory: &Path) -> bool {
+    record.files().chain(&record.sysconf).all(|file| {
+        fs::symlink_metadata(file.path(directory))
+            .is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes)
+    })
 }
 
 /// The newest set that is known to be good as a whole; one that is set apart only when no other is.

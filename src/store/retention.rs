@@ -4,8 +4,9 @@
 //! the newest set of each of its last N periods that have one; periods without a set do not count.
 //! A set is kept when any rule keeps it. Each kind of set is counted by itself: a nightly gold-only
 //! set does not push out the weekly full one. Days begin at midnight UTC, as the ids say; weeks on
-//! Monday (ISO 8601). Sets that push no other out are counted apart: those that were made while not
-//! everything could be read, and those from the future, which a wrong clock has made. The newest set
+//! Monday (ISO 8601). Sets that push no other out are counted apart: those that are known to be
+//! damaged, those that were made while not everything could be read, and those from the future, which
+//! a wrong clock has made. The newest set
 //! that was verified is kept whatever the rules say.
 
 use std::fmt;
@@ -68,6 +69,8 @@ pub struct Judged {
     pub set: SetId,
     /// Why it is kept; none for one that goes.
     pub reasons: Vec<Reason>,
+    /// Why it is counted apart.
+    pub apart: Option<Apart>,
 }
 
 impl Judged {
@@ -120,10 +123,23 @@ impl Rule {
 /// Why a set is no reason for another one to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Apart {
+    /// It is known not to be as it was written: it may not bring back what a good one does.
+    Damaged,
     /// Not everything could be read when it was made: it may lack what an older one has.
     Incomplete,
     /// It bears a time that has not been yet.
     Future,
+}
+
+impl Apart {
+    /// Its name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Apart::Damaged => "damaged",
+            Apart::Incomplete => "not complete",
+            Apart::Future => "of the future",
+        }
+    }
 }
 
 /// Judges sets, whatever their order; the answer is in time order. `verified` is kept in any case, and
@@ -153,7 +169,11 @@ pub fn judge(
             if verified == Some(*set) {
                 reasons.push(Reason::Verified);
             }
-            judged.push(Judged { set: *set, reasons });
+            judged.push(Judged {
+                set: *set,
+                reasons,
+                apart: apart(*set),
+            });
         }
     }
     judged.sort_unstable_by_key(|judged| judged.set);
@@ -285,6 +305,8 @@ mod tests {
         assert_eq!(kept(&[(future, Apart::Future)]), [false, true, true]);
         let both = [(partly, Apart::Incomplete), (future, Apart::Future)];
         assert_eq!(kept(&both), [true, true, true]);
+        let all = [(partly, Apart::Damaged), (future, Apart::Future)];
+        assert_eq!(kept(&all), [true, true, true]);
     }
 
     /// Every period of a rule with the newest set in it, the newest periods first: the rule said

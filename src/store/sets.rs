@@ -66,9 +66,9 @@ impl Store {
         let sets = self.sets(monitor)?;
         let store = self.path().to_owned();
         let Some(wanted) = wanted else {
-            let limit = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+            let now = jiff::Timestamp::now();
             let (past, future): (Vec<SetId>, Vec<SetId>) =
-                sets.iter().partition(|id| id.time <= limit);
+                sets.iter().partition(|id| !id.is_of_the_future(now));
             if let (Some(future), false) = (future.last(), past.is_empty()) {
                 monitor.warn(&format!(
                     "set {future} is from the future (a wrong clock has made it), and is not taken for the newest"

@@ -157,6 +157,14 @@ impl HostTable {
         self.hosts.keys().map(String::as_str)
     }
 
+    /// Whether a line of `host` is about a type that is `wanted`.
+    pub fn names_a_type_of(&self, host: &str, wanted: impl Fn(RepositoryType) -> bool) -> bool {
+        let mut lines = self.hosts.get(host).into_iter().flatten();
+        lines.any(|line| {
+            line.ty == "*" || line.ty.parse().is_ok_and(|ty: RepositoryType| wanted(ty))
+        })
+    }
+
     /// The lines as they would stand in `[REPOSITORY]`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let or = |text: &str, other: &str| if text.is_empty() { other } else { text }.to_owned();

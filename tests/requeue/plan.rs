@@ -242,20 +242,35 @@ fn an_unpack_that_was_started_and_has_no_end_is_told_from_a_queued_one() {
         (report["open"][0].clone(), text.text())
     };
     // Still to start, and paused before it did.
-    for time in ["NULL", "'9999-12-31 00:00:00+00'"] {
+    let paused = "but paused: nothing of that runs until somebody resumes it in FOSSology";
+    for (time, is_paused, verdict, stands) in [
+        ("NULL", false, String::new(), "is queued already, and"),
+        (
+            "'9999-12-31 00:00:00+00'",
+            true,
+            format!(", {paused}"),
+            "is paused, and nothing of it runs until somebody resumes it in FOSSology; it then",
+        ),
+    ] {
         start(time);
         let (open, text) = plan();
         assert_eq!(
             (&open["started"], &open["at_work"]),
             (&json!(null), &json!(null))
         );
-        let line = format!("  upload 13: job {row} is queued already, and brings back 1 file\n");
+        assert_eq!(open["paused"], is_paused);
+        let line = format!("  upload 13: job {row} {stands} brings back 1 file\n");
         assert!(text.ends_with(&line), "{text}");
-        assert!(
-            text.starts_with("OK: what is needed is queued already\n"),
-            "{text}"
-        );
+        let verdict = format!("OK: what is needed is queued already{verdict}\n");
+        assert!(text.starts_with(&verdict), "{text}");
     }
+    // It is waited for in vain.
+    let report = run(server.requeue().arg("--wait"), 1);
+    assert_eq!(report["verdict"], "FAILED: 1 file still missing");
+    // One that is not paused is what will come.
+    let sooner = queue_by_hand(&server, 13);
+    assert_eq!(plan().0["row"], sooner);
+    server.sql(&format!("DELETE FROM jobqueue WHERE jq_pk = {sooner}"));
 
     start("'2020-01-02 03:04:05.6+00'");
     let line = |stands: &str| format!("  upload 13: job {row} {stands} brings back 1 file\n");

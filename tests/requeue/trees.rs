@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::{list, queue, run, summary};
-use crate::support::{FakeScheduler, Mood, Recorded};
+use crate::support::{FakeScheduler, Fogold, Mood, Recorded};
 
 #[test]
 fn a_cut_tree_is_made_anew() {
@@ -23,9 +23,35 @@ fn a_cut_tree_is_made_anew() {
     assert_eq!(shown["trees"][0]["upload"], 15);
     assert_eq!(shown["trees"][0]["tree_rows"], 41);
     assert_eq!(queue(&server), before);
+    // What it costs is counted.
+    assert_eq!(shown["trees"][0]["end"], "planned");
+    let seconds = shown["trees"][0]["seconds"].as_f64().expect("an estimate");
+    assert!(seconds >= 1.0, "{seconds}");
+    let filename = shown["trees"][0]["filename"].as_str().expect("a name");
+    let jobs: f64 = list(&shown["jobs"])
+        .iter()
+        .filter_map(|job| job["seconds"].as_f64())
+        .sum();
+    let unpacks = list(&shown["jobs"]).len() + 1;
+    let s = if unpacks == 1 { "" } else { "s" };
+    let sum = (jobs + seconds).ceil();
+    assert_eq!(
+        shown["verdict"],
+        format!("PLAN: {unpacks} unpack{s}, about {sum} s")
+    );
+    let as_text = Fogold::new(["requeue", "--dry-run", "--rebuild-trees", "--sysconfdir"])
+        .arg(server.sysconfdir())
+        .run()
+        .text();
+    let line = format!(
+        "  upload 15 ({filename}): planned; its cut tree of 41 rows is made anew, about {} s\n",
+        seconds.ceil()
+    );
+    assert!(as_text.contains(&line), "{as_text}");
 
     let report = run(server.requeue().arg("--rebuild-trees"), 0);
     assert_eq!(report["trees"][0]["row"], 31);
+    assert_eq!(report["trees"][0]["end"], "queued");
     assert_eq!(
         server.number("SELECT count(*) FROM uploadtree WHERE upload_fk = 15"),
         0
@@ -97,6 +123,22 @@ fn a_tree_that_a_restarted_scheduler_left_cut() {
     assert_eq!(
         server.new_rows("jobdepends", &before["jobdepends"]),
         [dependency]
+    );
+    // A check knows that it is seen to.
+    let details: Vec<String> = server
+        .check()
+        .run()
+        .findings()
+        .iter()
+        .filter(|finding| finding["kind"] == "partial-tree")
+        .filter_map(|finding| finding["detail"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(details.len(), 1, "{details:?}");
+    assert!(
+        details[0].ends_with(
+            "the unpack that makes its tree anew has not ended: it is queued, or at work"
+        ),
+        "{details:?}"
     );
     let successes = "SELECT count(*) FROM ununpack_ars WHERE upload_fk = 15 AND ars_success";
     assert_eq!(server.number(successes), 0);

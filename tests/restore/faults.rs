@@ -1,6 +1,7 @@
 //! A full disk, a disk with errors, a server that goes away, a person who does not want to wait.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use fogold::monitor::Monitor;
 use fogold::recover::files::{self, FilesError};
 use fogold::repository::{Access, Tree, discover_layout};
 
-use super::database;
+use super::{database, two_hosts};
 use crate::support::{Cluster, Fogold, MadeStore, MadeUp, Outcome, Site, skipped};
 
 /// A restore of which one kind of call is tampered with. `None` when calls cannot be traced here,
@@ -122,6 +123,47 @@ fn a_full_disk() {
     site.assert_well();
     let left = fs::read_dir(site.repository().join("localhost/.fogold/staging"));
     assert_eq!(left.map_or(0, Iterator::count), 0, "half files are left");
+}
+
+#[test]
+fn a_host_whose_storage_is_not_mounted() {
+    let made_up = two_hosts(3);
+    let store = MadeStore::new();
+    store.back_up(&made_up, SetKind::Full);
+    let hosts = ["north[] = * 00 7f", "south[] = * 80 ff"];
+    let site = Site::with("no_storage", 3, &hosts, "");
+    let gold = |more: &[&str]| {
+        let outcome = site
+            .restore(&store)
+            .args(["--only", "gold"])
+            .args(more)
+            .run();
+        outcome.assert_code(0);
+        outcome.complaint()
+    };
+    // All is lost, or lay on one file system: both directories are to be filled.
+    let complaint = gold(&["--dry-run"]);
+    assert!(!complaint.contains("mounted"), "{complaint}");
+    for path in ["", "north", "south"].map(|name| site.repository().join(name)) {
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o2770)).unwrap();
+    }
+    let complaint = gold(&["--dry-run"]);
+    assert!(!complaint.contains("mounted"), "{complaint}");
+    fs::remove_dir(site.repository().join("south")).unwrap();
+    let Some(_south) = Mounted::at(&site.repository().join("south"), "size=30m,mode=2770") else {
+        return;
+    };
+    for more in [&["--dry-run"][..], &["--dry-run", "--host", "north"], &[]] {
+        let complaint = gold(more);
+        assert!(
+            complaint.contains("of host north, is empty, on the root's file system"),
+            "{more:?}: {complaint}"
+        );
+        assert!(!complaint.contains("host south"), "{more:?}: {complaint}");
+    }
+    let complaint = gold(&[]);
+    assert!(!complaint.contains("mounted"), "{complaint}");
 }
 
 #[test]

@@ -363,6 +363,32 @@ fn a_forged_manifest_leads_nowhere() {
 }
 
 #[test]
+fn files_are_held_against_no_dump_that_is_not_as_it_was_written() {
+    let (_made_up, store, id) = full_set();
+    let site = Site::new("unproven_dump");
+    let path = store.set(&id).join(store.dump_of(&id));
+    let whole = fs::read_to_string(&path).unwrap();
+    // The length stays, and every row can be read.
+    assert!(whole.starts_with("--\n"));
+    fs::write(&path, whole.replacen("--\n", "-- ", 1)).unwrap();
+    let outcome = site.restore(&store).args(["--only", "gold"]).run();
+    outcome.assert_code(3);
+    let complaint = outcome.complaint();
+    assert!(
+        complaint.contains("cannot be held against the set's own dump"),
+        "{complaint}"
+    );
+    assert!(
+        complaint.contains("not as they were written"),
+        "{complaint}"
+    );
+    assert!(!site.contents().is_empty(), "gold comes back all the same");
+    fs::write(&path, whole).unwrap();
+    let outcome = site.restore(&store).args(["--only", "gold"]).run();
+    outcome.assert_code(0);
+}
+
+#[test]
 fn a_forged_dump_fills_no_database() {
     let (made_up, store, id) = full_set();
     let site = Site::new("forged_dump");

@@ -115,7 +115,7 @@ fn everything_is_lost_but_a_gold_only_set() {
     let again = site.restore(&store).run();
     again.assert_code(2);
     assert!(
-        again.complaint().contains("--clean"),
+        again.complaint().contains("--only gold,files,license"),
         "{}",
         again.complaint()
     );
@@ -131,6 +131,8 @@ fn everything_is_lost_but_a_full_set() {
     let site = Site::new("restored_a_full");
     let outcome = site.restore(&store).run();
     outcome.assert_code(0);
+    let complaint = outcome.complaint();
+    assert!(!complaint.contains("mounted"), "{complaint}");
     let kinds: Vec<_> = outcome
         .findings()
         .iter()
@@ -299,12 +301,38 @@ fn one_agent_host_is_lost() {
         "{}",
         outcome.complaint()
     );
+    // Nobody can tell a lost directory from one that is not mounted.
+    for more in [&["--dry-run"][..], &[]] {
+        let outcome = restore(&[&["--host", "north"], more].concat());
+        outcome.assert_code(3);
+        let complaint = outcome.complaint();
+        assert!(complaint.contains("mount it, or mkdir it"), "{complaint}");
+        assert_eq!(contents(&root), lost);
+        assert!(!root.join("north").exists());
+    }
+    let outcome = restore(&["--dry-run", "--only", "gold,files"]);
+    outcome.assert_code(0);
+    let complaint = outcome.complaint();
+    assert!(
+        complaint.contains("of host north, is not there"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains("host south"), "{complaint}");
+
+    fs::create_dir(root.join("north")).unwrap();
     let outcome = restore(&["--host", "north", "--dry-run"]);
     outcome.assert_code(0);
+    assert!(
+        !outcome.complaint().contains("mounted"),
+        "{}",
+        outcome.complaint()
+    );
     let planned = count(&outcome, "copied") + count(&outcome, "linked");
     assert_eq!(planned, (whole.len() - lost.len()) as u64);
     assert_eq!(contents(&root), lost);
 
+    let mode = fs::Permissions::from_mode(0o2770);
+    fs::set_permissions(root.join("north"), mode).unwrap();
     let outcome = restore(&["--host", "north"]);
     outcome.assert_code(0);
     assert_eq!(outcome.findings(), Vec::<serde_json::Value>::new());

@@ -50,6 +50,17 @@ fn each_part_by_itself() {
         .run()
         .assert_code(0);
     site.assert_well();
+
+    let site = Site::new("several_parts");
+    let outcome = site
+        .restore(&store)
+        .args(["--only", "gold,license", "--only", "files"])
+        .run();
+    outcome.assert_code(0);
+    for part in ["gold", "files", "license"] {
+        assert_eq!(of_type(&site, part), made_up.files(part), "{part}");
+    }
+    assert!(!site.has_database());
 }
 
 #[test]

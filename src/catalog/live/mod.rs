@@ -40,6 +40,19 @@ const MOST_CONNECTIONS: usize = 4;
 /// How long a connection for the second look may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The least that a row of pfile takes in its table, and about what a finding takes as a line.
+const PFILE_ROW: u64 = 120;
+const FINDING: u64 = 400;
+
+/// Bytes of scratch space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScratchNeed {
+    /// For sorting rows: so many are needed.
+    pub sorting: u64,
+    /// For a finding about each pfile: so many are needed at worst, and mostly next to none.
+    pub findings: u64,
+}
+
 /// A live FOSSology database.
 #[derive(Debug)]
 pub struct LiveDatabase {
@@ -70,13 +83,16 @@ impl LiveDatabase {
         })
     }
 
-    /// Bytes of scratch space that sorting the database's rows takes, roughly.
-    pub fn scratch_needed(&self) -> Result<u64, CatalogError> {
+    /// The scratch space that work on the database's rows takes, roughly.
+    pub fn scratch_needed(&self) -> Result<ScratchNeed, CatalogError> {
         let stream = self.connector.stream().map_err(refused)?;
         let rows = SIZES.query(&stream)?;
         stream.close();
         let size = |column| u64::try_from(rows[0].get::<_, i64>(column)).unwrap_or(0);
-        Ok(size(0) * 3 / 2 + size(1) / 3)
+        Ok(ScratchNeed {
+            sorting: size(0) * 3 / 2 + size(1) / 3,
+            findings: (size(0) / PFILE_ROW).saturating_mul(FINDING),
+        })
     }
 
     /// Reads a catalog over up to `threads` connections. It is kept in `destination`, an empty file,

@@ -14,8 +14,8 @@ use crate::recover::database::Target;
 use crate::recover::restore::{Done, Parts};
 use crate::report::{Clock, Report};
 use crate::repository::{LowImpact, Tree};
-use crate::store::Store;
 use crate::store::held::Held;
+use crate::store::{SetId, SetRecord, Store};
 use crate::sysconf::{Programs, RepositoryType, Sysconf};
 
 /// The types that a check looks at after a restore.
@@ -36,6 +36,8 @@ pub(super) struct After<'a> {
     pub(super) sysconf: Option<&'a Sysconf>,
     pub(super) database: Option<&'a Target>,
     pub(super) store: &'a Store,
+    pub(super) id: SetId,
+    pub(super) record: &'a SetRecord,
     /// The set's dump: what there is to check against where no database can be reached.
     pub(super) dump: PathBuf,
     pub(super) programs: &'a Programs,
@@ -120,6 +122,17 @@ impl After<'_> {
                 "the live database cannot be read, so the files are held against the set's own dump: {failure}"
             )),
             None => {}
+        }
+        // Where the database is restored too, this was done before anything was touched.
+        if done.database.is_none() {
+            let proven = self.store.make_sure_of_dump(self.id, self.record, progress);
+            proven.map_err(|error| {
+                let error = Failure::from(error);
+                Failure::world(format_args!(
+                    "the files are restored, but cannot be held against the set's own dump: {error}; 'fogold verify' says \
+                     what else is damaged"
+                ))
+            })?;
         }
         read(Source::Dump(self.dump.clone()))
     }

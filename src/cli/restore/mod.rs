@@ -44,9 +44,9 @@ pub struct Arguments {
     /// FOSSology's own role may not make databases. What is restored belongs to the role of Db.conf.
     #[arg(long, value_name = "CONN")]
     database: Option<String>,
-    /// Restore this part alone
-    #[arg(long, value_name = "PART")]
-    only: Option<Part>,
+    /// Restore this part alone; several with commas between them
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Part>,
     /// Restore only the files that lie on this host of the repository, and not the database
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
@@ -88,33 +88,26 @@ enum Part {
 
 impl Arguments {
     fn parts(&self) -> Result<Parts, Failure> {
-        let files = |types| Parts {
-            database: false,
-            types,
-            logs: false,
-        };
-        let all = Types::GOLD.and(Types::FILES).and(Types::LICENSE);
         self.refuse_what_is_of_the_database()?;
-        Ok(match (self.only, &self.host) {
-            (Some(Part::Database), Some(_)) => {
-                return Err(Failure::misuse(
-                    "--host names a host of the repository: the database is on none",
-                ));
-            }
-            (Some(Part::Database), None) => Parts {
-                database: true,
-                types: Types::NONE,
-                logs: false,
-            },
-            (Some(Part::Gold), _) => files(Types::GOLD),
-            (Some(Part::Files), _) => files(Types::FILES),
-            (Some(Part::License), _) => files(Types::LICENSE),
-            (None, Some(_)) => files(all),
-            (None, None) => Parts {
-                database: true,
-                types: all,
-                logs: true,
-            },
+        let is_whole = self.only.is_empty();
+        let database = self.only.contains(&Part::Database);
+        if database && self.host.is_some() {
+            return Err(Failure::misuse(
+                "--host names a host of the repository: the database is on none",
+            ));
+        }
+        let types = [
+            (Part::Gold, Types::GOLD),
+            (Part::Files, Types::FILES),
+            (Part::License, Types::LICENSE),
+        ];
+        Ok(Parts {
+            database: database || (is_whole && self.host.is_none()),
+            types: types
+                .into_iter()
+                .filter(|(part, _)| is_whole || self.only.contains(part))
+                .fold(Types::NONE, |all, (_, ty)| all.and(ty)),
+            logs: is_whole && self.host.is_none(),
         })
     }
 
@@ -133,10 +126,11 @@ impl Arguments {
 
     /// What is said of the database means nothing when it is not restored.
     fn refuse_what_is_of_the_database(&self) -> Result<(), Failure> {
-        let what = match (self.only, &self.host) {
-            (None | Some(Part::Database), None) => return Ok(()),
-            (None, Some(_)) => "--host",
-            (Some(_), _) => "--only",
+        let is_whole = self.only.is_empty();
+        let what = match self.host {
+            None if is_whole || self.only.contains(&Part::Database) => return Ok(()),
+            Some(_) if is_whole => "--host",
+            _ => "--only",
         };
         let said = [
             ("--clean", self.clean),
@@ -191,6 +185,10 @@ fn attempt(
     let programs = arguments.programs.programs();
     let fetcher = arguments.fetcher()?;
     let run = run_name(jiff::Timestamp::now(), "restore");
+    if let Some(place) = &place {
+        let host = arguments.host.as_deref();
+        place.look_at_storage(sysconf.as_ref(), &record, parts, host, progress)?;
+    }
     let opened = place
         .as_ref()
         .map(|place| place.open(global, sysconf.as_ref(), &record, arguments.dry_run))
@@ -233,6 +231,8 @@ fn attempt(
         sysconf: sysconf.as_ref(),
         database: database.as_ref(),
         store: &store,
+        id,
+        record: &record,
         dump: record.dump.file.path(&store.layout().set(id)),
         programs: &programs,
         types: after::checked_types(parts),

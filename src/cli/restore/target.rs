@@ -46,6 +46,32 @@ impl Repository {
         Ok((wants_files || path.is_dir()).then_some(Repository { path }))
     }
 
+    /// Makes sure that its hosts' storage is there, as far as that can be told, before anything is
+    /// written.
+    pub(super) fn look_at_storage(
+        &self,
+        sysconf: Option<&Sysconf>,
+        record: &SetRecord,
+        parts: Parts,
+        host: Option<&str>,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        if parts.types.is_none() {
+            return Ok(());
+        }
+        let hosts = match sysconf {
+            Some(sysconf) => sysconf.hosts.clone(),
+            None => record.source.host_table().map_err(Failure::world)?,
+        };
+        Ok(files::look_at_storage(
+            &self.path,
+            &hosts,
+            parts.types,
+            host,
+            progress,
+        )?)
+    }
+
     /// Opens it; where it is not there, it is made. A dry run looks at an empty directory in its
     /// place, which is there as long as what comes with the tree.
     pub(super) fn open(

@@ -61,7 +61,7 @@ pub enum DatabaseError {
     },
     /// There are tables in the database.
     #[error(
-        "{target} is not empty, it has {tables} tables: nothing was restored; with --clean it is renamed and kept, and a new one takes its place"
+        "{target} is not empty, it has {tables} tables: nothing was restored. A restore that has come to its end does not go on: for the files alone, give --only gold,files,license; with --clean the database is renamed and kept, and a new one takes its place"
     )]
     NotEmpty {
         /// Database, host and user.

@@ -74,6 +74,18 @@ pub enum FilesError {
         /// The hosts there are.
         known: String,
     },
+    /// The host that was named has no directory.
+    #[error(
+        "{} is not there, the directory of host {host}: mount it, or mkdir it if it is meant to lie there (then chown \
+         it to FOSSology's user), and type the same command again",
+        path.display()
+    )]
+    NoHostDirectory {
+        /// The host.
+        host: String,
+        /// Where its directory should be.
+        path: PathBuf,
+    },
     /// The monitor asked to stop.
     #[error("stopped")]
     Stopped,
@@ -89,6 +101,7 @@ impl FilesError {
             FilesError::Tree { .. }
             | FilesError::Root { .. }
             | FilesError::Locked { .. }
+            | FilesError::NoHostDirectory { .. }
             | FilesError::Stopped => false,
         }
     }

@@ -12,6 +12,7 @@
 mod bring;
 mod error;
 mod root;
+mod storage;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use serde::Serialize;
 pub use error::FilesError;
 pub use root::make_root;
 pub(super) use root::{own_the_root, sync};
+pub use storage::look_at_storage;
 
 use super::quarantine::Quarantine;
 use crate::catalog::Amount;
@@ -33,6 +35,7 @@ use crate::repository::{RepositoryName, Shard, Tree};
 use crate::store::layout::SetId;
 use crate::store::{SetRecord, Store, StoreError};
 use root::lock;
+use storage::require_host;
 use worker::{Work, Worker};
 
 /// Contents are copied in pieces of this size.
@@ -112,14 +115,8 @@ pub fn restore(
     tree: &Tree,
     monitor: &dyn Monitor,
 ) -> Result<Restored, FilesError> {
-    if let Some(host) = request.host
-        && tree.layout().hosts.names().all(|known| known != host)
-    {
-        let known: Vec<&str> = tree.layout().hosts.names().collect();
-        return Err(FilesError::UnknownHost {
-            host: host.to_owned(),
-            known: known.join(", "),
-        });
+    if let Some(host) = request.host {
+        require_host(&tree.layout().hosts, host)?;
     }
     let manifest = ByShard::new(request.store.manifest(request.id, request.record)?);
     monitor.phase(Phase::RestoreFiles, Some(request.record.manifest.entries));

@@ -22,6 +22,8 @@ pub(super) struct OpenRow {
     pub(super) row: i32,
     /// When it was started, in seconds since 1970; `None` while it is still to start.
     pub(super) started: Option<i64>,
+    /// Somebody has paused it: it does not start before it is resumed.
+    pub(super) paused: bool,
 }
 
 /// What the queue knows of an upload.
@@ -149,9 +151,10 @@ impl Database {
             open_unpack: row.get::<_, Option<i32>>(3).map(|open| OpenRow {
                 row: open,
                 started: row.get(4),
+                paused: row.get(5),
             }),
-            others_open: row.get(5),
-            user: row.get(6),
+            others_open: row.get(6),
+            user: row.get(7),
         };
         Ok(rows.iter().map(|row| (row.get(0), of(row))).collect())
     }

@@ -42,6 +42,10 @@ impl Run<'_> {
             self.settle(&gold, &source, outcome)?;
             let tree = &mut outcome.trees[at];
             tree.row = rebuild::mend(&mut self.database, tree)?;
+            tree.end = Some(match tree.row {
+                Some(_) => JobEnd::Queued,
+                None => JobEnd::Dropped,
+            });
             rows.extend(tree.row);
         }
         if rows.is_empty() {
@@ -55,8 +59,13 @@ impl Run<'_> {
         let gave_up = self.follow(patience, &rows, &mut states)?;
         for tree in &mut outcome.trees {
             let state = tree.row.and_then(|row| states.get(&row));
-            if state.is_some_and(JobState::failed) {
-                tree.refused = Some("its new unpack failed".to_owned());
+            match state.filter(|state| state.ended) {
+                Some(state) if state.failed() => {
+                    tree.end = Some(JobEnd::Failed);
+                    tree.refused = Some("its new unpack failed".to_owned());
+                }
+                Some(_) => tree.end = Some(JobEnd::Completed),
+                None => {}
             }
         }
         Ok(gave_up)
@@ -188,9 +197,11 @@ impl Run<'_> {
         }
     }
 
-    /// Follows the unpacks that were queued before: what they bring back is wanted too.
+    /// Follows the unpacks that were queued before: what they bring back is wanted too. One that is
+    /// paused may never end.
     fn follow_open(&mut self, outcome: &mut Outcome) -> Result<Option<GaveUp>, RequeueError> {
-        let rows: Vec<i32> = outcome.open.iter().map(|open| open.row).collect();
+        let moving = outcome.open.iter().filter(|open| !open.paused);
+        let rows: Vec<i32> = moving.map(|open| open.row).collect();
         let (Some(patience), false) = (self.options.wait, rows.is_empty()) else {
             return Ok(None);
         };

@@ -68,6 +68,9 @@ pub(super) struct Plan {
     pub(super) lost: BTreeMap<i32, String>,
     /// Files that no unpack brings back after all.
     pub(super) beyond: Amount,
+    /// About how long unpacking takes for each upload whose tree is mended. How long it took before is
+    /// no help: that run was cut short.
+    pub(super) mending: BTreeMap<i32, f64>,
 }
 
 /// Makes the plan.
@@ -78,6 +81,7 @@ pub(super) struct Planner<'a> {
     unpacks: Vec<Unpack>,
     /// The unpack of each upload.
     of_upload: HashMap<i32, u32>,
+    pace: Pace,
     weights: Vec<f64>,
     /// Unpacks whose gold is not there.
     barred: HashSet<u32>,
@@ -97,11 +101,13 @@ impl<'a> Planner<'a> {
         queued: &'a BTreeMap<i32, Queued>,
     ) -> Planner<'a> {
         let (unpacks, of_upload) = unpacks(catalog.summary(), queued);
+        let pace = Pace::of(&unpacks);
         Planner {
             wanted,
             catalog,
             queued,
-            weights: weights(&unpacks),
+            weights: unpacks.iter().map(|unpack| pace.weight(unpack)).collect(),
+            pace,
             unpacks,
             of_upload,
             barred: HashSet::new(),
@@ -116,7 +122,10 @@ impl<'a> Planner<'a> {
         mended: &BTreeSet<i32>,
         monitor: &dyn Monitor,
     ) -> Result<Plan, RequeueError> {
-        let mut plan = Plan::default();
+        let mut plan = Plan {
+            mending: self.mending(mended),
+            ..Plan::default()
+        };
         self.bar_lost(golds, &mut plan, monitor);
         let given: HashSet<u32> = (0u32..)
             .zip(&self.unpacks)
@@ -169,6 +178,14 @@ impl<'a> Planner<'a> {
         }
         plan.picks.sort_by_key(|pick| pick.upload);
         Ok(plan)
+    }
+
+    fn mending(&self, mended: &BTreeSet<i32>) -> BTreeMap<i32, f64> {
+        let seconds = |upload| {
+            let unpack = &self.unpacks[*self.of_upload.get(upload)? as usize];
+            Some((*upload, self.pace.estimate(unpack)))
+        };
+        mended.iter().filter_map(seconds).collect()
     }
 
     /// Bars the uploads whose gold a check found missing or bad, unless a good copy proves itself.
@@ -330,37 +347,46 @@ fn unpacks(summary: &Summary, queued: &BTreeMap<i32, Queued>) -> (Vec<Unpack>, H
         unpack.uploads.push(upload.pk);
         unpack.known_seconds = unpack.known_seconds.or(row.seconds);
         let open = row.open_unpack.map(|row| (upload.pk, row));
-        // One that is still to start is more to be counted on than one that was started.
+        // One that is still to start is more to be counted on than one that was started, or is paused.
         unpack.open = [unpack.open, open]
             .into_iter()
             .flatten()
-            .min_by_key(|(_, row)| row.started.is_some());
+            .min_by_key(|(_, row)| (row.started.is_some(), row.paused));
         of_upload.insert(upload.pk, at);
     }
     (unpacks, of_upload)
 }
 
-/// Seconds an unpack takes: as long as it took before, else as long as this server takes for so many
-/// bytes.
-fn weights(unpacks: &[Unpack]) -> Vec<f64> {
-    let known = unpacks
-        .iter()
-        .filter_map(|unpack| Some((unpack.known_seconds?, unpack.gold.size as f64)));
-    let (seconds, bytes) = known.fold((0.0, 0.0), |(seconds, bytes), (s, b)| {
-        (seconds + s, bytes + b)
-    });
-    let rate = if seconds > 0.0 && bytes >= BYTES_A_SECOND {
-        bytes / seconds
-    } else {
-        BYTES_A_SECOND
-    };
-    unpacks
-        .iter()
-        .map(|unpack| {
-            let estimate = || START + unpack.gold.size as f64 / rate;
-            unpack.known_seconds.unwrap_or_else(estimate)
+/// How many bytes a second this server unpacks.
+struct Pace(f64);
+
+impl Pace {
+    /// By the unpacks whose time is known.
+    fn of(unpacks: &[Unpack]) -> Pace {
+        let known = unpacks
+            .iter()
+            .filter_map(|unpack| Some((unpack.known_seconds?, unpack.gold.size as f64)));
+        let (seconds, bytes) = known.fold((0.0, 0.0), |(seconds, bytes), (s, b)| {
+            (seconds + s, bytes + b)
+        });
+        Pace(if seconds > 0.0 && bytes >= BYTES_A_SECOND {
+            bytes / seconds
+        } else {
+            BYTES_A_SECOND
         })
-        .collect()
+    }
+
+    /// Seconds for so many bytes.
+    fn estimate(&self, unpack: &Unpack) -> f64 {
+        START + unpack.gold.size as f64 / self.0
+    }
+
+    /// Seconds an unpack takes: as long as it took before, else as this server takes for its bytes.
+    fn weight(&self, unpack: &Unpack) -> f64 {
+        unpack
+            .known_seconds
+            .unwrap_or_else(|| self.estimate(unpack))
+    }
 }
 
 /// The uploads that a job serves, as reports show them.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::database::{self, Database, Queued, refused};
 use super::error::RequeueError;
 use super::golds::Golds;
+use super::report::{JobEnd, filename};
 use super::scheduler::Running;
 use super::statement::{self, array, identifier};
 use super::wanted::Wanted;
@@ -21,15 +22,23 @@ use crate::monitor::Monitor;
 use crate::repository::{RepositoryName, TreePath};
 
 /// An upload with a cut tree, and what is done about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CutTree {
     /// The upload.
     pub upload: i32,
+    /// Its file name; bytes that are not UTF-8 are replaced.
+    pub filename: String,
     /// Rows that its tree has now.
     pub tree_rows: u64,
     /// Why it is left alone; absent when it is mended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// How the unpack stands that mends it; absent when it is left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<JobEnd>,
+    /// About how long that takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// The row of the unpack that mends it, once queued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<i32>,
@@ -117,8 +126,11 @@ pub(super) fn find(
         }
         let mut tree = CutTree {
             upload,
+            filename: filename(summary, upload),
             tree_rows: u64::try_from(facts.tree_rows).unwrap_or(0),
             refused: None,
+            end: None,
+            seconds: None,
             row: None,
             killed_row: facts.killed_row,
             gold: None,
@@ -136,6 +148,7 @@ pub(super) fn find(
                 None => tree.refused = Some("its gold is not known".to_owned()),
             }
         }
+        tree.end = tree.refused.is_none().then_some(JobEnd::Planned);
         found.push(tree);
     }
     Ok(found)

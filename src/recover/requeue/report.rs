@@ -75,6 +75,8 @@ pub struct OpenUnpack {
     /// When it was started, RFC 3339; absent while it is still to start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
+    /// Somebody has paused it: nothing of it runs before it is resumed.
+    pub paused: bool,
     /// Whether the scheduler is at it; absent when it is still to start, or the scheduler does not
     /// say. One that nobody is at stays as it is until the scheduler is started with `--reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,6 +197,7 @@ impl OpenUnpack {
         OpenUnpack {
             upload: open.upload,
             row: open.row.row,
+            paused: open.row.paused,
             at_work: started.as_ref().and_then(|_| running()),
             started,
             brings: open.brings,
@@ -227,9 +230,11 @@ impl Outcome {
             || self.trees.iter().any(|tree| tree.row.is_some())
     }
 
-    /// The time that the jobs take, one after the other.
+    /// The time that the jobs and the mending of trees take, one after the other.
     pub fn seconds(&self) -> f64 {
-        self.jobs.iter().map(|job| job.seconds).sum()
+        let jobs = self.jobs.iter().map(|job| job.seconds);
+        jobs.chain(self.trees.iter().filter_map(|tree| tree.seconds))
+            .sum()
     }
 
     /// The statements of the whole plan, as they could be given to `psql`: the one that queues an

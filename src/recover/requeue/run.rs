@@ -145,7 +145,7 @@ impl Run<'_> {
         let queued = self.database.uploads()?;
         let server = self.server;
         let running = LazyCell::new(|| Running::ask(server.scheduler.as_ref()));
-        let trees = self.cut_trees(&wanted, &catalog, &queued, &running)?;
+        let mut trees = self.cut_trees(&wanted, &catalog, &queued, &running)?;
         let mended: BTreeSet<i32> = trees
             .iter()
             .filter(|tree| tree.refused.is_none())
@@ -153,6 +153,9 @@ impl Run<'_> {
             .collect();
         let planner = Planner::of(&wanted, &catalog, &queued);
         let plan = planner.plan(&mut self.golds, &mended, self.monitor)?;
+        for tree in &mut trees {
+            tree.seconds = plan.mending.get(&tree.upload).copied();
+        }
         let mut beyond = plan.beyond;
         beyond += wanted.beyond;
         let work = self.work(&plan, &wanted, &mut beyond);

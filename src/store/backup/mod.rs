@@ -158,6 +158,7 @@ pub fn run_locked(
     // Opened before anything is written: what cannot be put on disk from here on is told at the end.
     let root = File::open(root).map_err(|source| failed("open", root, source))?;
     let listed = store.list(monitor)?;
+    store.warn_of_open_sets(&listed.finished, monitor);
     for id in &listed.finished {
         remove_catalog(&store.layout().set(*id))?;
     }
@@ -371,12 +372,17 @@ impl Making<'_> {
         Ok((catalog, file))
     }
 
-    /// What sets vouch for in the pool: the newest of each kind. And how many bytes the larger of
-    /// them has there.
+    /// What sets vouch for in the pool: the newest of each kind, and where a wrong clock has made
+    /// that one, the newest that is not from the future too. And how many bytes the largest of them has
+    /// there.
     fn vouchers(&self) -> Result<(Vec<Voucher>, u64), BackupError> {
+        let now = Timestamp::now();
         let mut newest: Vec<SetId> = Vec::new();
         for id in self.store.sets(self.monitor)?.into_iter().rev() {
-            if newest.iter().all(|known| known.kind != id.kind) {
+            let is_newer = |known: &SetId| {
+                known.kind == id.kind && (id.is_of_the_future(now) || !known.is_of_the_future(now))
+            };
+            if !newest.iter().any(is_newer) {
                 newest.push(id);
             }
         }

@@ -168,6 +168,7 @@ pub fn run(
             store: store.path().to_owned(),
         });
     }
+    store.warn_of_open_sets(&sets, monitor);
     let mut verified = Verified {
         findings: Spool::new(&options.scratch)?,
         coverage: Coverage::default(),
@@ -283,6 +284,9 @@ fn note(
             let number = readable.iter().position(|(id, _)| *id == check.id);
             let bad = number.and_then(|number| seen.damaged_parts.get(&number));
             let before = notes.remove(&check.id.to_string());
+            let was_damaged = before
+                .as_ref()
+                .is_some_and(|note| note.result == Verdict::Damaged);
             let mut proven = before.map_or_else(Parts::default, |note| note.proven);
             for shard in verified
                 .complete_shards
@@ -300,16 +304,16 @@ fn note(
                 proven = Parts::default();
             }
             let is_damaged = check.coverage.is_damaged() || bad.is_some();
-            let verification = Verification {
+            let mut verification = Verification {
                 when: now(),
                 slice: options.slice.to_string(),
-                result: if is_damaged {
-                    Verdict::Damaged
-                } else {
-                    Verdict::Good
-                },
+                result: Verdict::Good,
                 proven,
             };
+            // What one slice has found is not undone by the next one, which looks elsewhere.
+            if is_damaged || (was_damaged && !verification.is_whole()) {
+                verification.result = Verdict::Damaged;
+            }
             notes.insert(check.id.to_string(), verification);
         }
     })
