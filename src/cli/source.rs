@@ -9,6 +9,7 @@ use super::progress::{Progress, room_for_people};
 use crate::catalog::dump::{self, DumpOptions, Input};
 use crate::catalog::{Catalog, CatalogError, LiveDatabase, LiveRows};
 use crate::monitor::{Monitor, Phase, Room, free_room};
+use crate::report::bytes_for_people;
 use crate::sysconf::{ConnectionParameters, Environment, Programs, Sysconf};
 
 /// A source that was found to be there.
