@@ -175,38 +175,28 @@ fn what_the_pool_lacks_is_copied_and_nothing_else() {
     store.assert_verified();
 }
 
-/// What comes and goes in the pool is seen by its directories alone; a file that was cut in its place
-/// is found by verify, and healed then.
+/// Whatever sets vouch for: name and length of each file are looked at, every time.
 #[test]
-fn a_pool_that_was_left_alone_is_not_looked_at_file_by_file() {
+fn what_was_cut_or_removed_in_the_pool_is_copied_again() {
     let made_up = MadeUp::small();
     let store = MadeStore::nowhere();
-    store.backup_of(&made_up, "--full").run().assert_code(0);
-    std::thread::sleep(Duration::from_millis(3_100));
-    store.backup_of(&made_up, "--full").run().assert_code(0);
-    assert_eq!(new_files(&store), 0);
+    for _ in 0..2 {
+        store.backup_of(&made_up, "--full").run().assert_code(0);
+        // A clock of the file system that ticks seldom tells nothing of what happens next.
+        std::thread::sleep(Duration::from_millis(3_100));
+    }
     let place = |number| {
         let name = a_gold(&made_up, number).parse().expect("a name");
         store.open().layout().pool_path(&name)
     };
     let [cut, gone] = [place(0), place(1)];
-    assert_ne!(cut.parent(), gone.parent());
     let good = fs::read(&cut).expect("contents");
     let file = File::options().write(true).open(&cut).expect("a file");
     file.set_len(1).expect("a length");
     fs::remove_file(&gone).expect("it is there");
     store.backup_of(&made_up, "--full").run().assert_code(0);
-    assert_eq!(new_files(&store), 1);
+    assert_eq!(new_files(&store), 2);
     assert!(gone.exists());
-    let slice = store
-        .fogold("verify")
-        .args(["--slice", "1/256", "--format", "ndjson"]);
-    let found = slice.run();
-    found.assert_code(1);
-    assert_eq!(found.findings()[0]["kind"], "wrong-size");
-    a_second_later();
-    store.backup_of(&made_up, "--full").run().assert_code(0);
-    assert_eq!(new_files(&store), 1);
     assert!(fs::read(&cut).expect("contents") == good);
     store.assert_verified();
 }

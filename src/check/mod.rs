@@ -98,7 +98,9 @@ impl Options {
 
     /// What reads contents as was asked for.
     fn prover(&self, with_sha256: bool) -> Prover {
-        Prover::new(with_sha256).sparing(&self.low_impact)
+        Prover::new(with_sha256)
+            .sparing(&self.low_impact)
+            .beside(self.threads)
     }
 
     /// Whether the contents of a shard are read.
@@ -346,7 +348,7 @@ pub fn run_with(
         }
         writer.finish()?;
     }
-    let crew = Arc::new(crew_for(&comparer));
+    let crew = Arc::new(crew_for(&comparer, monitor));
     let parts = share_out(crew.threads(), monitor, |shards| {
         let Some(_seat) = crew.begin() else {
             return Ok(Seen::default());
@@ -430,23 +432,45 @@ fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
     })
 }
 
+/// Memory that the threads may take for their shards, in bytes.
+const MEMORY: u64 = 160 * 1024 * 1024;
 /// Memory that spare threads may take for their shards, in bytes.
 const SPARE_MEMORY: u64 = 64 * 1024 * 1024;
 /// What a thread needs to read small files.
 const THREAD_MEMORY: u64 = 7 * 1024 * 1024;
 /// What a row takes while its shard is compared.
-const ROW_MEMORY: u64 = 400;
+const ROW_MEMORY: u64 = 500;
+/// What it takes while a companion goes along: a manifest's lines, old and new, and the pool's names.
+const ROW_MEMORY_OF_TWO: u64 = 1_250;
 
-/// The threads that compare shards: spare ones only where contents are read, and as many as there
-/// is memory for.
-fn crew_for(comparer: &Comparer<'_>) -> Crew {
+/// The threads that compare shards: as many as there is memory for. Spare ones only where contents
+/// are read.
+fn crew_for(comparer: &Comparer<'_>, monitor: &dyn Monitor) -> Crew {
     let options = comparer.options;
     let shard_rows = comparer.catalog.summary().pfile_rows / 256;
+    let by_shard = shard_rows
+        * match comparer.companion {
+            Some(_) => ROW_MEMORY_OF_TWO,
+            None => ROW_MEMORY,
+        };
+    let turns = options.threads.min(fitting(MEMORY, by_shard).max(1));
+    if turns < options.threads {
+        monitor.warn(&format!(
+            "{turns} jobs compare at a time, not {}: each holds {} MiB of the catalog in memory",
+            options.threads,
+            by_shard >> 20,
+        ));
+    }
     let spares = match options.verify && comparer.companion.is_none() {
-        true => SPARE_MEMORY / (THREAD_MEMORY + shard_rows * ROW_MEMORY),
+        true => fitting(SPARE_MEMORY, THREAD_MEMORY + by_shard),
         false => 0,
     };
-    Crew::of(options.threads, spares as usize)
+    Crew::of(turns, spares)
+}
+
+/// How many threads that take `each` bytes there is room for.
+fn fitting(room: u64, each: u64) -> usize {
+    usize::try_from(room / each.max(1)).unwrap_or(usize::MAX)
 }
 
 /// Compares shards as they are handed out, and puts their drafts and strays on disk.

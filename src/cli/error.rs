@@ -6,6 +6,7 @@ use super::exit;
 use crate::catalog::CatalogError;
 use crate::check::{CheckError, CompanionError};
 use crate::fixtures::FixtureError;
+use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
 use crate::manifest::formats::FormatError;
 use crate::recover::drill::DrillError;
@@ -98,6 +99,12 @@ impl From<CheckError> for Failure {
 
 impl From<RequeueError> for Failure {
     fn from(error: RequeueError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Failure {
         Failure::of(error.is_misuse(), error)
     }
 }

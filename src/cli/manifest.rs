@@ -180,7 +180,7 @@ pub(super) fn run(
     };
     let origin = &catalog.summary().provenance.origin;
     let collector =
-        Collector::new(&selection, origin, None, &global.scratch)?.proving_urls(&prove_url);
+        Collector::new(&selection, origin, None, &global.scratch, None)?.proving_urls(&prove_url);
     let aids = Aids {
         live: source.live_rows(),
         companion: Some(&collector),

@@ -22,17 +22,18 @@ use late::{Late, Taken};
 use without_gold::WithoutGold;
 
 use super::archive;
-use super::draft::{Draft, Drafted};
+use super::draft::{Draft, Drafted, Target, Whole};
 use super::entry::{Entry, Place, Types};
+use super::error::ManifestError;
 use super::jsonl::{self, Footer, Header};
 use super::selection::Selection;
 use super::{SetKind, UrlGold};
-use crate::catalog::{Amount, Catalog, CatalogError, ShardPfiles};
+use crate::catalog::{Amount, Catalog, ShardPfiles};
 use crate::check::{Companion, CompanionError, Kind, Listed, Outcome, Severity, ShardCompanion};
 use crate::monitor::Monitor;
 use crate::repository::{
     At, ContentReader, InPlace, LowImpact, Proof, Prover, RepositoryName, Shard, Tree, TreePath,
-    Witness,
+    Witness, seek,
 };
 use crate::sysconf::RepositoryType;
 
@@ -52,9 +53,6 @@ pub trait ShardKeeper: Witness {
 
     /// These lines of the shard's entries compressed, if an older manifest has just these.
     fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>>;
-
-    /// Every file of the shard that stands in its place has been asked for.
-    fn finish(&mut self);
 }
 
 /// Whether fetching a URL now gives a name's contents.
@@ -66,6 +64,7 @@ pub struct Collector<'a> {
     keeper: Option<&'a dyn Keeper>,
     prove_url: Option<ProveUrl<'a>>,
     low_impact: LowImpact,
+    threads: usize,
     scratch: &'a Path,
     draft: Draft,
     collected: Mutex<Totals>,
@@ -189,22 +188,26 @@ pub struct Collected {
 }
 
 impl<'a> Collector<'a> {
-    /// A collector whose scratch file lies in `scratch`. `origin` says where the catalog comes
-    /// from, as the manifest's header has it.
+    /// A collector whose scratch files lie in `scratch`. `origin` says where the catalog comes
+    /// from, as the manifest's header has it. The manifest is written, compressed, to `target`; to
+    /// a scratch file where there is none.
     pub fn new(
         selection: &'a Selection,
         origin: &str,
         keeper: Option<&'a dyn Keeper>,
         scratch: &'a Path,
-    ) -> Result<Collector<'a>, CatalogError> {
+        target: Option<Target>,
+    ) -> Result<Collector<'a>, ManifestError> {
+        let target = target.map_or_else(|| Target::scratch(scratch), Ok)?;
         let header = Header::new(selection.kind, selection.url_gold, origin);
         Ok(Collector {
             selection,
             keeper,
             prove_url: None,
             low_impact: LowImpact::default(),
+            threads: 1,
             scratch,
-            draft: Draft::new(&header, scratch)?,
+            draft: Draft::new(&header, target, scratch)?,
             collected: Mutex::default(),
         })
     }
@@ -233,6 +236,12 @@ impl<'a> Collector<'a> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Works in so many threads.
+    #[must_use]
+    pub fn in_threads(self, threads: usize) -> Collector<'a> {
+        Collector { threads, ..self }
+    }
+
     /// The check is over: takes misplaced files from where they lie, where no copy in the right
     /// place was found, and hands out what was collected.
     pub fn finish(
@@ -246,9 +255,16 @@ impl<'a> Collector<'a> {
             mut amounts,
             fetched,
             mut no_gold,
-        } = std::mem::take(&mut *self.totals());
+        } = self
+            .collected
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut manifest = self.draft.finish()?;
         let mut late = Late {
-            collector: &self,
+            selection: self.selection,
+            keeper: self.keeper,
+            low_impact: &self.low_impact,
+            manifest: &manifest,
             tree,
             catalog,
             fetched,
@@ -292,7 +308,6 @@ impl<'a> Collector<'a> {
                 &mut amounts.left_out,
             )?;
         }
-        let mut manifest = self.draft.finish()?;
         if !taken.is_empty() {
             let with_late = |draft: &Drafted, shard| {
                 let late = late_of(&taken, shard);
@@ -332,7 +347,7 @@ fn joined(mut entries: Vec<Entry>, late: &[Taken]) -> Vec<Entry> {
 
 impl Collected {
     /// The entries of a shard, sorted by name.
-    pub fn entries(&self, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
+    pub fn entries(&self, shard: Shard) -> Result<Vec<Entry>, ManifestError> {
         self.manifest.entries(shard)
     }
 
@@ -350,9 +365,9 @@ impl Collected {
         self.manifest.write(out)
     }
 
-    /// Writes fogold's own form of the manifest compressed.
-    pub fn write_compressed(&self, out: &mut dyn Write) -> Result<Footer, CompanionError> {
-        self.manifest.write_compressed(out)
+    /// Ends the compressed manifest in its file.
+    pub fn end(self) -> Result<Whole, ManifestError> {
+        self.manifest.end()
     }
 }
 
@@ -367,10 +382,13 @@ impl Companion for Collector<'_> {
             collector: self,
             shard,
             pfiles,
+            next: 0,
             keeper,
             states: vec![State::default(); pfiles.pfiles().len()],
             license: Vec::new(),
-            prover: Prover::new(false).sparing(&self.low_impact),
+            prover: Prover::new(false)
+                .sparing(&self.low_impact)
+                .beside(self.threads),
         }))
     }
 }
@@ -394,6 +412,8 @@ struct ShardCollector<'a> {
     collector: &'a Collector<'a>,
     shard: Shard,
     pfiles: &'a ShardPfiles,
+    /// Where the next file's pfile probably stands.
+    next: usize,
     keeper: Option<Box<dyn ShardKeeper + 'a>>,
     states: Vec<State>,
     license: Vec<RepositoryName>,
@@ -574,10 +594,12 @@ impl ContentReader for ShardCollector<'_> {
             }
             return;
         }
-        let Some(pfile) = self.pfiles.position(&name) else {
+        let pfiles = self.pfiles.pfiles();
+        let Ok(pfile) = seek(pfiles, self.next, |pfile| pfile.name.cmp(&name)) else {
             return;
         };
-        let wanted = self.collector.selection.wants(&self.pfiles.pfiles()[pfile]);
+        self.next = pfile + 1;
+        let wanted = self.collector.selection.wants(&pfiles[pfile]);
         if wanted.is_none() || self.states[pfile].is_fetched {
             return;
         }
@@ -635,11 +657,8 @@ impl ShardCompanion for ShardCollector<'_> {
                 Err(at) => entries.insert(at, license),
             }
         }
-        if let Some(keeper) = &mut self.keeper {
-            if let Some(failure) = keeper.failure() {
-                return Err(failure);
-            }
-            keeper.finish();
+        if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
+            return Err(failure);
         }
         let (lines, counts) = jsonl::lines_of(&entries);
         let frame = self

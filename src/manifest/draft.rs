@@ -1,14 +1,18 @@
-//! A manifest in the making: the lines of each shard, compressed, on disk.
+//! A manifest in the making: compressed, shard by shard in order, into its file.
 //!
-//! Shards come from several threads, nearly in order. The digest of all lines is over them in order,
-//! so it is taken of a shard as soon as all before it are there, while its lines are still at hand.
+//! Shards come from several threads, nearly in order. A shard is written, and goes into the digest
+//! over all lines, as soon as all before it are there; until then it waits in memory, or, when too
+//! much waits, on disk.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::entry::Entry;
+use super::error::ManifestError;
 use super::frames::{compress, decompress};
 use super::jsonl::{self, Footer, Header, Tally};
 use crate::catalog::CatalogError;
@@ -16,46 +20,136 @@ use crate::catalog::scatter::Scatter;
 use crate::check::CompanionError;
 use crate::repository::Shard;
 
-/// So many bytes of lines wait in memory until those before them are there. What is more is read
-/// back from disk.
+/// So many bytes wait in memory until the shards before them are there.
 const WAITING: usize = 16 * 1024 * 1024;
 
 /// A manifest in the making.
 pub(super) struct Draft {
-    header: Vec<u8>,
-    frames: Arc<Scatter>,
+    aside: Arc<Scatter>,
     progress: Mutex<Progress>,
 }
 
-/// How far the digest is.
+/// How far the manifest is.
 struct Progress {
-    tally: Tally,
-    /// The first shard that is not in the digest.
+    written: Written,
+    /// The first shard that is not written.
     next: u16,
     waiting: BTreeMap<u8, Waiting>,
     waiting_bytes: usize,
-    counts: Vec<Footer>,
 }
 
-/// A shard before which others are missing; without its lines when there are too many.
+/// A shard before which others are missing.
 struct Waiting {
-    lines: Option<Vec<u8>>,
+    counts: Footer,
+    /// Its lines, and the same compressed; `None` when it was put aside on disk.
+    here: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        let here = self.here.as_ref();
+        here.map_or(0, |(lines, frame)| lines.len() + frame.len())
+    }
+}
+
+/// The file that a manifest is written to; it can be read too.
+pub struct Target {
+    /// The file, empty.
+    pub file: File,
+    /// Where it lies, for messages.
+    pub path: PathBuf,
+}
+
+impl Target {
+    /// A file without a name in a scratch directory.
+    pub(super) fn scratch(directory: &Path) -> Result<Target, ManifestError> {
+        let file = tempfile::tempfile_in(directory).map_err(|source| CatalogError::Scratch {
+            directory: directory.to_owned(),
+            source,
+        })?;
+        let path = directory.to_owned();
+        Ok(Target { file, path })
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> ManifestError {
+        ManifestError::Io {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// What is written of a manifest.
+struct Written {
+    target: Target,
+    header: Vec<u8>,
+    tally: Tally,
+    bytes: u64,
+    digest: blake3::Hasher,
+    /// Where the frame of each shard begins and how long it is.
+    extents: Vec<(u64, usize)>,
+}
+
+impl Written {
+    fn begin(header: Vec<u8>, target: Target) -> Result<Written, ManifestError> {
+        let mut written = Written {
+            target,
+            tally: Tally::after(&header),
+            bytes: 0,
+            digest: blake3::Hasher::new(),
+            extents: Vec::with_capacity(256),
+            header,
+        };
+        let frame = written.compressed(&written.header)?;
+        written.push_frame(&frame)?;
+        Ok(written)
+    }
+
+    fn compressed(&self, lines: &[u8]) -> Result<Vec<u8>, ManifestError> {
+        compress(lines).map_err(|source| self.target.failed("compress", source))
+    }
+
+    /// Writes the next shard.
+    fn push(&mut self, lines: &[u8], frame: &[u8], counts: &Footer) -> Result<(), ManifestError> {
+        self.tally.take(lines, counts);
+        self.extents.push((self.bytes, frame.len()));
+        self.push_frame(frame)
+    }
+
+    fn push_frame(&mut self, frame: &[u8]) -> Result<(), ManifestError> {
+        let written = self.target.file.write_all(frame);
+        written.map_err(|source| self.target.failed("write", source))?;
+        self.digest.update(frame);
+        self.bytes += frame.len() as u64;
+        Ok(())
+    }
+
+    /// The lines of a shard that was written.
+    fn lines(&self, shard: Shard) -> Result<Vec<u8>, ManifestError> {
+        let (offset, length) = self.extents[shard.index()];
+        let mut frame = vec![0; length];
+        let read = self.target.file.read_exact_at(&mut frame, offset);
+        read.and_then(|()| decompress(&frame))
+            .map_err(|source| self.target.failed("read", source))
+    }
 }
 
 impl Draft {
-    /// An empty draft; its file lies without a name in `scratch`.
-    pub(super) fn new(header: &Header, scratch: &Path) -> Result<Draft, CatalogError> {
-        let header = header.line();
+    /// An empty draft that is written to `target`; what has to be put aside goes to `scratch`.
+    pub(super) fn new(
+        header: &Header,
+        target: Target,
+        scratch: &Path,
+    ) -> Result<Draft, ManifestError> {
         Ok(Draft {
-            frames: Scatter::new(scratch)?,
+            aside: Scatter::new(scratch)?,
             progress: Mutex::new(Progress {
-                tally: Tally::after(&header),
+                written: Written::begin(header.line(), target)?,
                 next: 0,
                 waiting: BTreeMap::new(),
                 waiting_bytes: 0,
-                counts: vec![Footer::default(); 256],
             }),
-            header,
         })
     }
 
@@ -67,60 +161,65 @@ impl Draft {
         lines: Vec<u8>,
         counts: Footer,
         frame: Option<Vec<u8>>,
-    ) -> Result<(), CompanionError> {
+    ) -> Result<(), ManifestError> {
         let frame = match frame {
             Some(frame) => frame,
-            None => compress(&lines)?,
+            None => compress(&lines).map_err(|_| self.aside.scrambled())?,
         };
-        self.frames.append(shard.0, &frame)?;
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.counts[shard.index()] = counts;
-        let has_room = progress.waiting_bytes + lines.len() <= WAITING;
-        let lines = (has_room || progress.next == u16::from(shard.0)).then_some(lines);
-        progress.waiting_bytes += lines.as_ref().map_or(0, Vec::len);
-        progress.waiting.insert(shard.0, Waiting { lines });
-        Ok(progress.go_on(&self.frames)?)
+        let is_next = progress.next == u16::from(shard.0);
+        let has_room = progress.waiting_bytes + lines.len() + frame.len() <= WAITING;
+        let here = if is_next || has_room {
+            Some((lines, frame))
+        } else {
+            self.aside.append(shard.0, &frame)?;
+            None
+        };
+        let waiting = Waiting { counts, here };
+        progress.waiting_bytes += waiting.bytes();
+        progress.waiting.insert(shard.0, waiting);
+        progress.go_on(&self.aside)
     }
 
-    /// The entries of a shard, in order.
-    pub(super) fn entries(&self, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
-        entries_of(&self.frames, shard)
-    }
-
-    /// No shard comes any more.
-    pub(super) fn finish(self) -> Result<Drafted, CatalogError> {
+    /// No shard comes any more; one that never came has no entries.
+    pub(super) fn finish(self) -> Result<Drafted, ManifestError> {
         let mut progress = self
             .progress
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        while progress.next < 256 {
-            progress.go_on(&self.frames)?;
-            // A shard that never came says nothing.
+        loop {
+            progress.go_on(&self.aside)?;
+            if progress.next > u16::from(u8::MAX) {
+                break;
+            }
+            let empty = progress.written.compressed(&[])?;
+            progress.written.push(&[], &empty, &Footer::default())?;
             progress.next += 1;
         }
         Ok(Drafted {
-            header: self.header,
-            frames: self.frames,
-            tally: progress.tally,
-            counts: progress.counts,
+            written: progress.written,
+            target: None,
         })
     }
 }
 
 impl Progress {
-    /// Takes into the digest what can be taken.
-    fn go_on(&mut self, frames: &Scatter) -> Result<(), CatalogError> {
-        while let Some(waiting) = u8::try_from(self.next)
+    /// Writes what can be written.
+    fn go_on(&mut self, aside: &Scatter) -> Result<(), ManifestError> {
+        while let Some((number, waiting)) = u8::try_from(self.next)
             .ok()
-            .and_then(|next| self.waiting.remove(&next))
+            .and_then(|next| self.waiting.remove_entry(&next))
         {
-            let number = self.next as u8;
-            self.waiting_bytes -= waiting.lines.as_ref().map_or(0, Vec::len);
-            let lines = match waiting.lines {
-                Some(lines) => lines,
-                None => lines_of(frames, Shard(number))?,
+            self.waiting_bytes -= waiting.bytes();
+            let (lines, frame) = match waiting.here {
+                Some(here) => here,
+                None => {
+                    let frame = aside.read(number)?;
+                    let lines = decompress(&frame).map_err(|_| aside.scrambled())?;
+                    (lines, frame)
+                }
             };
-            self.tally.take(&lines, &self.counts[usize::from(number)]);
+            self.written.push(&lines, &frame, &waiting.counts)?;
             self.next += 1;
         }
         Ok(())
@@ -129,94 +228,100 @@ impl Progress {
 
 /// All shards of a manifest.
 pub(super) struct Drafted {
-    header: Vec<u8>,
-    frames: Arc<Scatter>,
-    tally: Tally,
-    counts: Vec<Footer>,
+    written: Written,
+    /// The file that is to have it, when it was written to another one.
+    target: Option<Target>,
+}
+
+/// A manifest that was written whole, compressed.
+pub struct Whole {
+    /// Its footer.
+    pub footer: Footer,
+    /// The file's length.
+    pub bytes: u64,
+    /// BLAKE3 of the file.
+    pub blake3: [u8; 32],
 }
 
 impl Drafted {
     /// The entries of a shard, in order.
-    pub(super) fn entries(&self, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
-        entries_of(&self.frames, shard)
+    pub(super) fn entries(&self, shard: Shard) -> Result<Vec<Entry>, ManifestError> {
+        let lines = self.written.lines(shard)?;
+        lines
+            .split_inclusive(|byte| *byte == b'\n')
+            .map(|line| jsonl::parse_line(line).map_err(|why| self.scrambled(why)))
+            .collect()
+    }
+
+    fn scrambled(&self, why: String) -> ManifestError {
+        self.written.target.failed("read", io::Error::other(why))
     }
 
     /// The same with other entries in some shards: those for which `replace` gives some.
     pub(super) fn with(
         self,
-        replace: impl Fn(&Drafted, Shard) -> Result<Option<Vec<Entry>>, CatalogError>,
+        replace: impl Fn(&Drafted, Shard) -> Result<Option<Vec<Entry>>, ManifestError>,
         scratch: &Path,
-    ) -> Result<Drafted, CompanionError> {
-        let mut tally = Tally::after(&self.header);
-        let frames = Scatter::new(scratch)?;
-        let mut counts = self.counts.clone();
+    ) -> Result<Drafted, ManifestError> {
+        let header = self.written.header.clone();
+        let mut written = Written::begin(header, Target::scratch(scratch)?)?;
         for shard in Shard::all() {
             let lines = match replace(&self, shard)? {
-                None => lines_of(&self.frames, shard)?,
-                Some(entries) => {
-                    let (lines, counted) = jsonl::lines_of(&entries);
-                    counts[shard.index()] = counted;
-                    lines
-                }
+                Some(entries) => jsonl::lines_of(&entries).0,
+                None => self.written.lines(shard)?,
             };
-            tally.take(&lines, &counts[shard.index()]);
-            frames.append(shard.0, &compress(&lines)?)?;
+            let counts = jsonl::count(&lines).map_err(|why| self.scrambled(why))?;
+            let frame = written.compressed(&lines)?;
+            written.push(&lines, &frame, &counts)?;
         }
         Ok(Drafted {
-            header: self.header,
-            frames,
-            tally,
-            counts,
+            written,
+            target: Some(self.target.unwrap_or(self.written.target)),
         })
     }
 
     /// Writes the manifest as text.
     pub(super) fn write(&self, out: &mut dyn Write) -> Result<Footer, CompanionError> {
-        let (footer, last) = self.tally.end();
-        out.write_all(&self.header)?;
+        let (footer, last) = self.written.tally.end();
+        out.write_all(&self.written.header)?;
         for shard in Shard::all() {
-            out.write_all(&lines_of(&self.frames, shard)?)?;
+            out.write_all(&self.written.lines(shard)?)?;
         }
         out.write_all(&last)?;
         out.flush()?;
         Ok(footer)
     }
 
-    /// Writes the manifest compressed.
-    pub(super) fn write_compressed(&self, out: &mut dyn Write) -> Result<Footer, CompanionError> {
-        let (footer, last) = self.tally.end();
-        out.write_all(&compress(&self.header)?)?;
-        for shard in Shard::all() {
-            let frame = self.frames.read(shard.0)?;
-            if frame.is_empty() {
-                out.write_all(&compress(&[])?)?;
-            } else {
-                out.write_all(&frame)?;
-            }
+    /// Ends the compressed manifest in its file.
+    pub(super) fn end(self) -> Result<Whole, ManifestError> {
+        let mut written = self.written;
+        let (footer, last) = written.tally.end();
+        let frame = written.compressed(&last)?;
+        written.push_frame(&frame)?;
+        if let Some(mut target) = self.target {
+            copy_over(&mut written.target.file, &mut target.file)
+                .map_err(|source| target.failed("write", source))?;
         }
-        out.write_all(&compress(&last)?)?;
-        out.flush()?;
-        Ok(footer)
+        Ok(Whole {
+            footer,
+            bytes: written.bytes,
+            blake3: *written.digest.finalize().as_bytes(),
+        })
     }
 }
 
-fn lines_of(frames: &Scatter, shard: Shard) -> Result<Vec<u8>, CatalogError> {
-    let frame = frames.read(shard.0)?;
-    if frame.is_empty() {
-        return Ok(frame);
-    }
-    decompress(&frame).map_err(|_| frames.scrambled())
-}
-
-fn entries_of(frames: &Scatter, shard: Shard) -> Result<Vec<Entry>, CatalogError> {
-    lines_of(frames, shard)?
-        .split_inclusive(|byte| *byte == b'\n')
-        .map(|line| jsonl::parse_line(line).map_err(|_| frames.scrambled()))
-        .collect()
+/// Puts what is in a file in the place of what is in another one.
+fn copy_over(from: &mut File, to: &mut File) -> io::Result<()> {
+    to.set_len(0)?;
+    to.rewind()?;
+    from.rewind()?;
+    io::copy(from, to).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
     use crate::manifest::{Place, SetKind, Types, UrlGold, frames};
     use crate::repository::RepositoryName;
@@ -243,7 +348,8 @@ mod tests {
     }
 
     fn drafted(order: impl Iterator<Item = u8>, entries: &[Entry], scratch: &Path) -> Drafted {
-        let draft = Draft::new(&header(), scratch).unwrap();
+        let target = Target::scratch(scratch).unwrap();
+        let draft = Draft::new(&header(), target, scratch).unwrap();
         for first in order {
             let (lines, counts) = jsonl::lines_of(&entries[usize::from(first)..][..1]);
             draft.put(Shard(first), lines, counts, None).unwrap();
@@ -251,10 +357,17 @@ mod tests {
         draft.finish().unwrap()
     }
 
-    fn compressed(drafted: &Drafted) -> (Vec<u8>, Footer) {
+    /// What is in the file at the end.
+    fn compressed(drafted: Drafted) -> (Vec<u8>, Footer) {
+        let target = drafted.target.as_ref().unwrap_or(&drafted.written.target);
+        let mut file = target.file.try_clone().unwrap();
+        let whole = drafted.end().unwrap();
         let mut bytes = Vec::new();
-        let footer = drafted.write_compressed(&mut bytes).unwrap();
-        (bytes, footer)
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(whole.bytes, bytes.len() as u64);
+        assert_eq!(whole.blake3, *blake3::hash(&bytes).as_bytes());
+        (bytes, whole.footer)
     }
 
     #[test]
@@ -269,11 +382,11 @@ mod tests {
                 drafted((0..=255).rev(), &entries, scratch.path()),
                 drafted((0..=255).map(|n: u8| n ^ 5), &entries, scratch.path()),
             ] {
-                assert!(compressed(&draft) == wanted);
                 assert_eq!(draft.entries(Shard(9)).unwrap(), entries[9..10]);
                 let mut text = Vec::new();
                 draft.write(&mut text).unwrap();
                 assert!(text == zstd::decode_all(&wanted.0[..]).unwrap());
+                assert!(compressed(draft) == wanted);
             }
         }
     }
@@ -284,7 +397,7 @@ mod tests {
         let entries = entries(1);
         let wanted = frames::of_entries(&header(), &entries[10..12]).unwrap();
         let draft = drafted(10..12, &entries, scratch.path());
-        assert!(compressed(&draft) == wanted);
+        assert!(compressed(draft) == wanted);
     }
 
     #[test]
@@ -299,6 +412,6 @@ mod tests {
                 scratch.path(),
             )
             .unwrap();
-        assert!(compressed(&replaced) == wanted);
+        assert!(compressed(replaced) == wanted);
     }
 }

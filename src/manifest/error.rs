@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::catalog::CatalogError;
+
 /// Why a manifest cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,7 +12,7 @@ pub enum ManifestError {
     /// Reading or writing failed.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `compress`.
         action: &'static str,
         /// The manifest.
         path: PathBuf,
@@ -40,6 +42,9 @@ pub enum ManifestError {
         /// The newest format that is known here.
         known: u32,
     },
+    /// A scratch file of one in the making cannot be written or read back.
+    #[error(transparent)]
+    Scratch(#[from] CatalogError),
 }
 
 impl ManifestError {

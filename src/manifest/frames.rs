@@ -62,6 +62,7 @@ pub fn of_entries(header: &Header, entries: &[Entry]) -> io::Result<(Vec<u8>, Fo
 }
 
 /// What a manifest says of one shard.
+#[derive(Default)]
 pub struct ShardLines {
     /// Its entries' lines.
     pub lines: Vec<u8>,
@@ -114,7 +115,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// What is said of a shard. Each shard can be taken once.
+    /// What is said of a shard. Each shard can be taken once; nothing is left of it then.
     pub fn take(&self, shard: Shard) -> Result<ShardLines, ManifestError> {
         let mut state = self.state();
         while state.next <= u16::from(shard.0) {
@@ -123,8 +124,11 @@ impl<R: Read> Frames<R> {
             state.ready.insert(number, frame);
             state.next += 1;
         }
-        let frame = state.ready.remove(&shard.0).unwrap_or_default();
+        let frame = state.ready.remove(&shard.0);
         drop(state);
+        let Some(frame) = frame else {
+            return Ok(ShardLines::default());
+        };
         let lines = decompress(&frame).map_err(|source| self.failed(source))?;
         Ok(ShardLines { lines, frame })
     }
@@ -230,6 +234,7 @@ mod tests {
             let said = frames.take(Shard(first)).unwrap();
             assert_eq!(said.lines, lines_of(&of_shard).0, "shard {first}");
             assert_eq!(decompress(&said.frame).unwrap(), said.lines);
+            assert!(frames.take(Shard(first)).unwrap().lines.is_empty());
         }
     }
 

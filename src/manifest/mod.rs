@@ -24,6 +24,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use collect::{Amounts, Collected, Collector, Keeper, LeftOut, ProveUrl, ShardKeeper};
+pub use draft::{Target, Whole};
 pub use entry::{Entry, Place, Types};
 pub use error::ManifestError;
 pub use frames::Frames;

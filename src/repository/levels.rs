@@ -137,6 +137,8 @@ impl Lister<'_> {
             }
             (Ok(()), None) => {}
         }
+        // Names then come nearly in order, as the catalog has them.
+        levels.sort_unstable();
         for level in levels {
             chain.push(&level);
             match directory::open(handle, &level[..]) {

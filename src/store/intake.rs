@@ -1,8 +1,7 @@
 //! The pool's intake: takes in the contents of a set's files, each once.
 //!
 //! What the pool has under a name is believed when the newest set of a kind vouches for it with
-//! its BLAKE3; it is then not read again, only its length is looked at, and not even that while its
-//! directory is as that set left it (`marks`). What no set vouches for,
+//! its BLAKE3; it is then not read again, only its length is looked at. What no set vouches for,
 //! such as the work of a backup that was killed, is read and proven before it is used. That is
 //! why a small file can be written under its final name at once: a cut one is found out. Nothing
 //! is put on disk file by file; whoever makes a set does that once, before the set gets its name.
@@ -13,45 +12,41 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use jiff::Timestamp;
-
 use super::durable::HALF;
-use super::marks::{Mark, Marks, keeps_times};
 use super::{Store, StoreError};
 use crate::catalog::Amount;
 use crate::check::CompanionError;
 use crate::manifest::frames::{Frames, ShardLines};
 use crate::manifest::{Keeper, Place, ShardKeeper, jsonl};
 use crate::monitor::Monitor;
-use crate::repository::{LowImpact, Proof, Prover, RepositoryName, Shard, Witness};
+use crate::repository::name::NameBuffer;
+use crate::repository::{LowImpact, Proof, Prover, RepositoryName, Shard, Witness, seek};
 
 /// A set that vouches for what the pool has.
 pub struct Voucher {
     manifest: Frames<File>,
-    /// The pool's directories as the set left them, where that is known.
-    marks: Option<Marks>,
 }
 
 impl Voucher {
-    /// A set's manifest, and the marks that were kept with it.
-    pub(super) fn new(manifest: Frames<File>, marks: Option<Marks>) -> Voucher {
-        Voucher { manifest, marks }
+    /// A set's manifest, which was found to be as it was written.
+    pub(super) fn new(manifest: Frames<File>) -> Voucher {
+        Voucher { manifest }
     }
 
-    /// What the set says of a shard, and the number of each name's voucher, which is `set`.
-    fn of_shard(&self, shard: Shard, set: u8) -> Result<(ShardLines, Vec<Vouched>), StoreError> {
+    /// What the set says of a shard.
+    fn of_shard(&self, shard: Shard) -> Result<(ShardLines, Vec<Vouched>), StoreError> {
         let said = self.manifest.take(shard)?;
         let mut vouched = Vec::new();
         for line in said.lines.split_inclusive(|byte| *byte == b'\n') {
             let entry = jsonl::parse_line(line).map_err(|why| self.manifest.damaged(&why))?;
             if let (Place::Pool, Some(blake3)) = (entry.place, entry.blake3) {
                 let name = entry.name;
-                vouched.push(Vouched { name, set, blake3 });
+                vouched.push(Vouched { name, blake3 });
             }
         }
         Ok((said, vouched))
@@ -65,9 +60,6 @@ pub struct Pool<'a> {
     damaged: BTreeSet<RepositoryName>,
     low_impact: &'a LowImpact,
     monitor: &'a dyn Monitor,
-    started: Timestamp,
-    keeps_times: bool,
-    marks: Mutex<Marks>,
     new: Mutex<Amount>,
     healed: Mutex<BTreeSet<RepositoryName>>,
     failure: Mutex<Option<StoreError>>,
@@ -85,17 +77,12 @@ impl<'a> Pool<'a> {
         low_impact: &'a LowImpact,
         monitor: &'a dyn Monitor,
     ) -> Pool<'a> {
-        let root = store.layout().pool();
-        let keeps_times = File::open(&root).is_ok_and(|root| keeps_times(&root));
         Pool {
-            root,
+            root: store.layout().pool(),
             vouchers,
             damaged,
             low_impact,
             monitor,
-            started: Timestamp::now(),
-            keeps_times,
-            marks: Mutex::default(),
             new: Mutex::default(),
             healed: Mutex::default(),
             failure: Mutex::default(),
@@ -107,11 +94,6 @@ impl<'a> Pool<'a> {
     /// What was taken in.
     pub fn new_contents(&self) -> Amount {
         *self.new.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The marks of the directories in which every file of the set was there before.
-    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anything in the pool that the set counts on may not be on disk yet: what was taken in
@@ -152,23 +134,26 @@ impl Keeper for Pool<'_> {
         }
         let mut vouched: Vec<Vouched> = Vec::new();
         let mut older = Vec::new();
-        for (voucher, set) in self.vouchers.iter().zip(0..) {
-            let (said, names) = voucher.of_shard(shard, set)?;
+        for voucher in &self.vouchers {
+            let (said, names) = voucher.of_shard(shard)?;
             older.push(said);
             vouched.extend(names);
         }
         // Runs that are sorted already.
         vouched.sort();
+        vouched.dedup_by_key(|vouched| vouched.name);
         let below = shard.to_string();
         let directory = open_or_make(&self.root, &below)
             .map_err(|source| self.error("open", &below, source))?;
+        has_only_directories(&directory)
+            .map_err(|(entry, source)| self.error("read", &format!("{below}/{entry}"), source))?;
         Ok(Box::new(ShardPool {
             pool: self,
             shard,
             directory,
             vouched,
+            next: 0,
             older,
-            leaves: [Leaf::default(); 256],
             held: HashMap::new(),
             stream: None,
         }))
@@ -187,6 +172,27 @@ fn open_or_make(root: &std::path::Path, below: &str) -> io::Result<OwnedFd> {
     }
 }
 
+/// Makes sure that none of the directories below a shard's is a link: what is asked for in it would
+/// be looked for elsewhere.
+fn has_only_directories(shard: &OwnedFd) -> Result<(), (String, io::Error)> {
+    let whole = |errno: Errno| (String::new(), errno.into());
+    for entry in Dir::read_from(shard).map_err(whole)? {
+        let entry = entry.map_err(whole)?;
+        let name = entry.file_name();
+        let is_link = match entry.file_type() {
+            FileType::Symlink => true,
+            FileType::Unknown => rustix::fs::statat(shard, name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink()),
+            _ => false,
+        };
+        if is_link {
+            let name = name.to_string_lossy().into_owned();
+            return Err((name, Errno::NOTDIR.into()));
+        }
+    }
+    Ok(())
+}
+
 /// The pool's part of one shard.
 struct ShardPool<'a> {
     pool: &'a Pool<'a>,
@@ -194,9 +200,10 @@ struct ShardPool<'a> {
     directory: OwnedFd,
     /// What sets say of the pool, in order.
     vouched: Vec<Vouched>,
+    /// Where what is asked for next probably stands there.
+    next: usize,
     /// What the manifests of these sets say of the shard.
     older: Vec<ShardLines>,
-    leaves: [Leaf; 256],
     /// What was proven here.
     held: HashMap<RepositoryName, [u8; 32]>,
     stream: Option<Stream>,
@@ -206,18 +213,7 @@ struct ShardPool<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Vouched {
     name: RepositoryName,
-    /// The number of the voucher.
-    set: u8,
     blake3: [u8; 32],
-}
-
-/// A directory of the pool.
-#[derive(Clone, Copy, Default)]
-struct Leaf {
-    /// As it was before any of its files was looked at; `None` until then.
-    mark: Option<Mark>,
-    /// Something that was asked for was not in it.
-    lacks: bool,
 }
 
 /// A large file on its way into the pool.
@@ -231,7 +227,14 @@ struct Stream {
 
 /// Where a name stands below its shard's directory.
 fn path_of(name: &RepositoryName) -> String {
-    format!("{:02x}/{name}", name.sha1[1])
+    let mut buffer = NameBuffer::default();
+    let text = name.write_to(&mut buffer);
+    // As long as the longest name that is at all common, so that it need not grow.
+    let mut path = String::with_capacity(96);
+    path.push_str(&text[2..4]);
+    path.push('/');
+    path.push_str(text);
+    path
 }
 
 impl ShardPool<'_> {
@@ -305,42 +308,20 @@ impl ShardPool<'_> {
         }
     }
 
-    /// The mark of a name's directory; `None` where a name cannot be looked for.
-    fn mark(&mut self, number: u8) -> Option<Mark> {
-        let leaf = &mut self.leaves[usize::from(number)];
-        if leaf.mark.is_none() {
-            match Mark::of(&self.directory, number, self.pool.started) {
-                Ok(mark) if self.pool.keeps_times => leaf.mark = Some(mark),
-                Ok(_) => leaf.mark = Some(Mark::NONE),
-                Err(error) => self.fail("read", &format!("{number:02x}"), error),
-            }
-        }
-        self.leaves[usize::from(number)].mark
-    }
-
     /// What stands under a name, if it can be believed or proven.
     fn find(&mut self, name: &RepositoryName) -> Option<[u8; 32]> {
-        let mark = self.mark(name.sha1[1])?;
         if self.pool.damaged.contains(name) {
             return None;
         }
-        let from = self.vouched.partition_point(|known| known.name < *name);
-        let vouched = self.vouched[from..].iter();
-        for known in vouched.take_while(|known| known.name == *name) {
-            let marks = &self.pool.vouchers[usize::from(known.set)].marks;
-            let as_it_was = |marks: &Marks| marks.of(self.shard, name.sha1[1]) == mark;
-            if mark.is_known() && marks.as_ref().is_some_and(as_it_was) {
-                return Some(known.blake3);
-            }
-        }
         let path = path_of(name);
         let stat = rustix::fs::statat(&self.directory, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+        let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
         if !is_file || stat.st_size as u64 != name.size {
             return None;
         }
-        if let Some(known) = self.vouched.get(from).filter(|known| known.name == *name) {
-            return Some(known.blake3);
+        if let Ok(at) = seek(&self.vouched, self.next, |known| known.name.cmp(name)) {
+            self.next = at + 1;
+            return Some(self.vouched[at].blake3);
         }
         let blake3 = self.prove(&path, name)?;
         self.pool.unvouched.store(true, Ordering::Relaxed);
@@ -374,9 +355,7 @@ impl ShardKeeper for ShardPool<'_> {
         if let Some(blake3) = self.held.get(name) {
             return Some(*blake3);
         }
-        let blake3 = self.find(name);
-        self.leaves[usize::from(name.sha1[1])].lacks |= blake3.is_none();
-        blake3
+        self.find(name)
     }
 
     fn failure(&mut self) -> Option<CompanionError> {
@@ -386,14 +365,6 @@ impl ShardKeeper for ShardPool<'_> {
     fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>> {
         let same = self.older.iter().position(|older| older.lines == lines)?;
         Some(self.older.swap_remove(same).frame)
-    }
-
-    fn finish(&mut self) {
-        let marks = self.leaves.map(|leaf| match leaf.mark {
-            Some(mark) if !leaf.lacks => mark,
-            _ => Mark::NONE,
-        });
-        self.pool.marks().set(self.shard, &marks);
     }
 }
 

@@ -19,7 +19,6 @@ pub mod held;
 pub mod intake;
 pub mod layout;
 pub mod lock;
-mod marks;
 mod named;
 mod notes;
 mod pool;

@@ -3,12 +3,14 @@
 
 use std::collections::HashSet;
 
-use super::{Collector, ShardKeeper};
+use super::{Keeper, ShardKeeper};
 use crate::catalog::{Catalog, ShardPfiles};
 use crate::check::{CompanionError, Finding};
+use crate::manifest::Selection;
+use crate::manifest::draft::Drafted;
 use crate::manifest::entry::{Entry, Place};
 use crate::monitor::Monitor;
-use crate::repository::{Claim, Prover, RepositoryName, Shard, Tree, TreePath};
+use crate::repository::{Claim, LowImpact, Prover, RepositoryName, Shard, Tree, TreePath};
 
 /// An entry whose file lies in no right place.
 pub(super) struct Taken {
@@ -18,8 +20,12 @@ pub(super) struct Taken {
 }
 
 /// Takes misplaced files, finding by finding.
-pub(super) struct Late<'a, 'b> {
-    pub(super) collector: &'a Collector<'b>,
+pub(super) struct Late<'a> {
+    pub(super) selection: &'a Selection,
+    pub(super) keeper: Option<&'a dyn Keeper>,
+    pub(super) low_impact: &'a LowImpact,
+    /// What was taken from the right places.
+    pub(super) manifest: &'a Drafted,
     pub(super) tree: &'a Tree,
     pub(super) catalog: &'a Catalog,
     pub(super) fetched: HashSet<RepositoryName>,
@@ -38,7 +44,7 @@ pub(super) struct LateShard<'a> {
     prover: Prover,
 }
 
-impl<'a> Late<'a, '_> {
+impl<'a> Late<'a> {
     pub(super) fn misplaced(
         &mut self,
         finding: &Finding,
@@ -54,7 +60,7 @@ impl<'a> Late<'a, '_> {
         if self.fetched.contains(&name) {
             return Ok(());
         }
-        let (tree, selection) = (self.tree, self.collector.selection);
+        let (tree, selection) = (self.tree, self.selection);
         let shard = self.shard_of(&name)?;
         let pfile = shard.pfiles.find(&name);
         let wanted = pfile.and_then(|pfile| selection.wants(pfile));
@@ -99,8 +105,8 @@ impl<'a> Late<'a, '_> {
     }
 
     fn load(&self, shard: Shard) -> Result<LateShard<'a>, CompanionError> {
-        let entries = self.collector.draft.entries(shard)?;
-        let keeper = self.collector.keeper;
+        let entries = self.manifest.entries(shard)?;
+        let keeper = self.keeper;
         Ok(LateShard {
             shard,
             pfiles: self.catalog.shard(shard)?,
@@ -110,7 +116,7 @@ impl<'a> Late<'a, '_> {
                 .map(|entry| entry.name)
                 .collect(),
             keeper: keeper.map(|keeper| keeper.begin(shard)).transpose()?,
-            prover: Prover::new(false).sparing(&self.collector.low_impact),
+            prover: Prover::new(false).sparing(self.low_impact),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::catalog::CatalogError;
+use crate::manifest::ManifestError;
 
 /// Why a manifest was not written in one of its forms.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +32,12 @@ pub enum FormatError {
         /// The half-made bag.
         path: PathBuf,
     },
-    /// Entries cannot be read back from the scratch file.
+    /// Lines cannot be sorted in a scratch file.
     #[error(transparent)]
     Scratch(#[from] CatalogError),
+    /// Entries cannot be read back.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The monitor asked to stop.
     #[error("stopped")]
     Stopped,

@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::monitor::Monitor;
 use crate::store::durable::failed;
 use crate::store::record::{FileRecord, SYSCONF};
-use crate::store::{StoreError, make_directory, write_file};
+use crate::store::{StoreError, create_file, make_directory};
 use crate::sysconf::db_conf::REMOVED;
 
 /// A configuration file is no larger than this.
@@ -53,7 +53,7 @@ pub(super) fn copy(
                 } else {
                     without_secrets(&bytes)
                 };
-                write_file(&target.join(entry.file_name()), &bytes)?;
+                write(&target.join(entry.file_name()), &bytes)?;
                 files.extend(record_of(&entry.file_name(), &bytes));
             }
             Ok(None) => {}
@@ -62,6 +62,13 @@ pub(super) fn copy(
     }
     files.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(files)
+}
+
+/// Writes a file, which is put on disk with all of the set.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    create_file(path)?
+        .write_all(bytes)
+        .map_err(|source| failed("write", path, source))
 }
 
 /// What the set's record says of a file; nothing of one whose name is no text.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::direct::Direct;
 use super::{BackupError, Digesting, DumpSource, Making};
 use crate::catalog::dump::Input;
 use crate::manifest::archive;
@@ -102,7 +103,7 @@ impl Making<'_> {
         let form = form_of_head(&head);
         let name = name_for(given);
         let path = self.directory.join(&name);
-        let out = Digesting::new(create_file(&path)?);
+        let out = Digesting::new(Direct::new(create_file(&path)?));
         let coming = Coming::new(given, path, io::Cursor::new(head).chain(source), out);
         Ok(match form {
             "custom" | "tar" => Dump::There(coming.finish(self.monitor)?),
@@ -141,7 +142,7 @@ pub(super) struct Coming {
 /// The way of a dump from its source into the set.
 struct Way {
     source: Box<dyn Read + Send>,
-    out: Digesting,
+    out: Digesting<Direct>,
     at_end: bool,
     broken: Option<Blocked>,
 }
@@ -157,7 +158,7 @@ impl Coming {
         given: &Path,
         path: PathBuf,
         source: impl Read + Send + 'static,
-        out: Digesting,
+        out: Digesting<Direct>,
     ) -> Coming {
         Coming {
             given: given.to_owned(),
@@ -211,7 +212,10 @@ impl Coming {
             }
         }
         let name = self.path.file_name().unwrap_or_default();
-        Ok(lock(&self.way).out.record(&name.to_string_lossy()))
+        let out = &mut lock(&self.way).out;
+        let ended = out.out.finish();
+        ended.map_err(|source| failed("write", &self.path, source))?;
+        Ok(out.record(&name.to_string_lossy()))
     }
 
     fn unread(&self, source: io::Error) -> BackupError {

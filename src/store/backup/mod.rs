@@ -10,6 +10,7 @@
 //! proven and used by the next one.
 
 mod configuration;
+mod direct;
 mod dump;
 mod error;
 mod findings;
@@ -38,7 +39,9 @@ use crate::catalog::dump::{DumpOptions, Input};
 use crate::catalog::{Amount, Catalog, Hosts, LiveRows};
 use crate::check::{self, Aids, Backups, Outcome, Spool};
 use crate::manifest::frames::Frames;
-use crate::manifest::{Amounts, Collected, Collector, ProveUrl, Selection, SetKind, UrlGold};
+use crate::manifest::{
+    Amounts, Collected, Collector, ProveUrl, Selection, SetKind, Target, UrlGold, Whole,
+};
 use crate::monitor::{Monitor, Phase, Room, free_room};
 use crate::repository::{LowImpact, Shard, Tree};
 use crate::sysconf::programs::server_version;
@@ -293,8 +296,10 @@ impl Making<'_> {
             .copy(&catalog, live, &selection, &pool)
             // One thread met the reason; the others only know that they had to stop.
             .map_err(|error| pool.take_failure().map_or(error, BackupError::from))?;
-        record.manifest = self.write_manifest(&collected)?;
         record.counts = counts(&collected.amounts, pool.new_contents());
+        let skip_would_save = collected.amounts.skip_would_save;
+        let manifest = collected.end().map_err(StoreError::from)?;
+        record.manifest = manifest_record(&manifest);
         let findings = findings::of_set(&outcome, &catalog, &selection, request.scratch)?;
         record.findings = findings::record(&findings, &self.directory)?;
         if let Some(sysconfdir) = request.sysconfdir {
@@ -311,11 +316,6 @@ impl Making<'_> {
         record.complete = outcome.complete;
         syncing.finish()?;
         self.finish(&mut record, pool.needs_sync())?;
-        if let Err(error) = self.store.keep_marks(self.id, &pool.marks()) {
-            self.monitor.warn(&format!(
-                "{error}; the next backup looks at each file in the pool"
-            ));
-        }
         let healed = pool.healed();
         if !healed.is_empty() {
             self.store
@@ -325,7 +325,7 @@ impl Making<'_> {
             id: self.id,
             record,
             findings,
-            skip_would_save: collected.amounts.skip_would_save,
+            skip_would_save,
             catalog,
             origin: request.dump.origin(),
             coverage: outcome.coverage,
@@ -367,7 +367,7 @@ impl Making<'_> {
             Dump::There(file) => file,
             Dump::Coming(coming) => coming.finish(self.monitor)?,
         };
-        rename(&half, &path)?;
+        std::fs::rename(&half, &path).map_err(|source| failed("rename", &half, source))?;
         Ok((catalog, file))
     }
 
@@ -385,7 +385,7 @@ impl Making<'_> {
         for id in newest {
             match self.voucher(id) {
                 Ok((manifest, bytes)) => {
-                    vouchers.push(Voucher::new(manifest, self.store.marks(id)));
+                    vouchers.push(Voucher::new(manifest));
                     held = bytes.max(held);
                 }
                 Err(StoreError::Stopped) => return Err(StoreError::Stopped.into()),
@@ -433,8 +433,20 @@ impl Making<'_> {
             low_impact: request.low_impact.clone(),
         };
         let origin = request.dump.origin();
-        let mut collector = Collector::new(selection, &origin, Some(pool), request.scratch)?
-            .sparing(&request.low_impact);
+        let path = self.directory.join(MANIFEST_FILE);
+        let target = Target {
+            file: super::durable::create_read_write(&path)?,
+            path,
+        };
+        let mut collector = Collector::new(
+            selection,
+            &origin,
+            Some(pool),
+            request.scratch,
+            Some(target),
+        )
+        .map_err(StoreError::from)?
+        .sparing(&request.low_impact);
         if let Some(prove_url) = request.prove_url {
             collector = collector.proving_urls(prove_url);
         }
@@ -453,18 +465,6 @@ impl Making<'_> {
             .finish(self.tree, catalog, &outcome, self.monitor)
             .map_err(check::CheckError::Companion)?;
         Ok((outcome, collected))
-    }
-
-    fn write_manifest(&self, collected: &Collected) -> Result<ManifestRecord, BackupError> {
-        let path = self.directory.join(MANIFEST_FILE);
-        let mut out = Digesting::new(super::create_file(&path)?);
-        let footer = collected
-            .write_compressed(&mut out)
-            .map_err(check::CheckError::Companion)?;
-        Ok(ManifestRecord {
-            file: out.record(MANIFEST_FILE),
-            entries: footer.entries,
-        })
     }
 
     fn source(&self, summary: &crate::catalog::Summary) -> SourceRecord {
@@ -528,6 +528,18 @@ impl Making<'_> {
     }
 }
 
+/// What a set's record says of its manifest.
+fn manifest_record(manifest: &Whole) -> ManifestRecord {
+    ManifestRecord {
+        file: FileRecord {
+            file: MANIFEST_FILE.to_owned(),
+            bytes: manifest.bytes,
+            blake3: manifest.blake3,
+        },
+        entries: manifest.footer.entries,
+    }
+}
+
 /// What a set's record says of its files.
 fn counts(amounts: &Amounts, new: Amount) -> Counts {
     let reasons = [
@@ -564,17 +576,17 @@ fn counts(amounts: &Amounts, new: Amount) -> Counts {
     }
 }
 
-/// Counts and digests what is written to a file.
-struct Digesting {
-    file: File,
+/// Counts and digests what is written.
+struct Digesting<W = File> {
+    out: W,
     digest: blake3::Hasher,
     bytes: u64,
 }
 
-impl Digesting {
-    fn new(file: File) -> Digesting {
+impl<W> Digesting<W> {
+    fn new(out: W) -> Digesting<W> {
         Digesting {
-            file,
+            out,
             digest: blake3::Hasher::new(),
             bytes: 0,
         }
@@ -590,15 +602,15 @@ impl Digesting {
     }
 }
 
-impl std::io::Write for Digesting {
+impl<W: std::io::Write> std::io::Write for Digesting<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = self.out.write(bytes)?;
         self.digest.update(&bytes[..count]);
         self.bytes += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }
