@@ -23,5 +23,5 @@ fn it_finds_what_it_did_and_counts_as_people_do() {
         );
     }
     assert!(text.contains(" but for 1 file. Check: "), "{text}");
-    assert!(text.contains("\n  lost      1 file, "), "{text}");
+    assert!(text.contains("\n  not had   1 file, "), "{text}");
 }
