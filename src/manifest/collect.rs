@@ -25,6 +25,7 @@ use super::archive;
 use super::draft::{Draft, Drafted, Target, Whole};
 use super::entry::{Entry, Place, Types};
 use super::error::ManifestError;
+use super::frames::ShardLines;
 use super::jsonl::{self, Footer, Header};
 use super::selection::Selection;
 use super::{SetKind, UrlGold};
@@ -51,8 +52,8 @@ pub trait ShardKeeper: Witness {
     /// Why the keeper can keep nothing more, such as a full disk.
     fn failure(&mut self) -> Option<CompanionError>;
 
-    /// These lines of the shard's entries compressed, if an older manifest has just these.
-    fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>>;
+    /// The lines of the shard's entries, if an older manifest has just these. Asked for once.
+    fn lines_of(&mut self, entries: &[Entry]) -> Option<ShardLines>;
 }
 
 /// Whether fetching a URL now gives a name's contents.
@@ -660,11 +661,15 @@ impl ShardCompanion for ShardCollector<'_> {
         if let Some(failure) = self.keeper.as_mut().and_then(|keeper| keeper.failure()) {
             return Err(failure);
         }
-        let (lines, counts) = jsonl::lines_of(&entries);
-        let frame = self
+        let known = self
             .keeper
             .as_mut()
-            .and_then(|keeper| keeper.compressed(&lines));
+            .and_then(|keeper| keeper.lines_of(&entries));
+        let counts = Footer::of(&entries);
+        let (lines, frame) = match known {
+            Some(ShardLines { lines, frame }) => (lines, Some(frame)),
+            None => (jsonl::lines_of(&entries), None),
+        };
         self.collector.draft.put(self.shard, lines, counts, frame)?;
         let fetched = self.pfiles.pfiles().iter().zip(&self.states);
         let fetched = fetched.filter(|(_, state)| state.is_fetched);

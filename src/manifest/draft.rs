@@ -267,7 +267,7 @@ impl Drafted {
         let mut written = Written::begin(header, Target::scratch(scratch)?)?;
         for shard in Shard::all() {
             let lines = match replace(&self, shard)? {
-                Some(entries) => jsonl::lines_of(&entries).0,
+                Some(entries) => jsonl::lines_of(&entries),
                 None => self.written.lines(shard)?,
             };
             let counts = jsonl::count(&lines).map_err(|why| self.scrambled(why))?;
@@ -351,7 +351,8 @@ mod tests {
         let target = Target::scratch(scratch).unwrap();
         let draft = Draft::new(&header(), target, scratch).unwrap();
         for first in order {
-            let (lines, counts) = jsonl::lines_of(&entries[usize::from(first)..][..1]);
+            let entries = &entries[usize::from(first)..][..1];
+            let (lines, counts) = (jsonl::lines_of(entries), Footer::of(entries));
             draft.put(Shard(first), lines, counts, None).unwrap();
         }
         draft.finish().unwrap()

@@ -52,8 +52,9 @@ pub fn of_entries(header: &Header, entries: &[Entry]) -> io::Result<(Vec<u8>, Fo
     for shard in Shard::all() {
         let from = entries.partition_point(|entry| entry.name.shard() < shard);
         let to = entries.partition_point(|entry| entry.name.shard() <= shard);
-        let (lines, counts) = lines_of(&entries[from..to]);
-        tally.take(&lines, &counts);
+        let entries = &entries[from..to];
+        let lines = lines_of(entries);
+        tally.take(&lines, &Footer::of(entries));
         bytes.extend(compress(&lines)?);
     }
     let (footer, last) = tally.end();
@@ -232,7 +233,7 @@ mod tests {
                 .cloned()
                 .collect();
             let said = frames.take(Shard(first)).unwrap();
-            assert_eq!(said.lines, lines_of(&of_shard).0, "shard {first}");
+            assert_eq!(said.lines, lines_of(&of_shard), "shard {first}");
             assert_eq!(decompress(&said.frame).unwrap(), said.lines);
             assert!(frames.take(Shard(first)).unwrap().lines.is_empty());
         }

@@ -88,6 +88,15 @@ pub struct Footer {
 }
 
 impl Footer {
+    /// What entries count up to.
+    pub(super) fn of(entries: &[Entry]) -> Footer {
+        let mut counts = Footer::default();
+        for entry in entries {
+            counts.count(entry);
+        }
+        counts
+    }
+
     pub(super) fn count(&mut self, entry: &Entry) {
         self.entries += 1;
         let (files, bytes) = match entry.place {
@@ -244,15 +253,13 @@ fn shown(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// The lines of entries, and what they count up to.
-pub(super) fn lines_of(entries: &[Entry]) -> (Vec<u8>, Footer) {
+/// The lines of entries.
+pub(super) fn lines_of(entries: &[Entry]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(entries.len() * LINE);
-    let mut counts = Footer::default();
     for entry in entries {
-        counts.count(entry);
         put_line(&mut lines, entry);
     }
-    (lines, counts)
+    lines
 }
 
 /// What the lines of entries count up to.
@@ -465,9 +472,9 @@ mod tests {
 
     fn written(entries: &[Entry]) -> Vec<u8> {
         let header = Header::new(SetKind::Full, UrlGold::Skip, "a dump").line();
-        let (lines, counts) = lines_of(entries);
+        let lines = lines_of(entries);
         let mut tally = Tally::after(&header);
-        tally.take(&lines, &counts);
+        tally.take(&lines, &Footer::of(entries));
         [header, lines, tally.end().1].concat()
     }
 

@@ -22,7 +22,7 @@ use super::{Store, StoreError};
 use crate::catalog::Amount;
 use crate::check::CompanionError;
 use crate::manifest::frames::{Frames, ShardLines};
-use crate::manifest::{Keeper, Place, ShardKeeper, jsonl};
+use crate::manifest::{Entry, Keeper, Place, ShardKeeper, jsonl};
 use crate::monitor::Monitor;
 use crate::repository::name::NameBuffer;
 use crate::repository::{LowImpact, Proof, Prover, RepositoryName, Shard, Witness, seek};
@@ -39,17 +39,19 @@ impl Voucher {
     }
 
     /// What the set says of a shard.
-    fn of_shard(&self, shard: Shard) -> Result<(ShardLines, Vec<Vouched>), StoreError> {
+    fn of_shard(&self, shard: Shard) -> Result<Vouched, StoreError> {
         let said = self.manifest.take(shard)?;
-        let mut vouched = Vec::new();
+        // A line is seldom shorter.
+        let mut entries = Vec::with_capacity(said.lines.len() / 180);
         for line in said.lines.split_inclusive(|byte| *byte == b'\n') {
             let entry = jsonl::parse_line(line).map_err(|why| self.manifest.damaged(&why))?;
-            if let (Place::Pool, Some(blake3)) = (entry.place, entry.blake3) {
-                let name = entry.name;
-                vouched.push(Vouched { name, blake3 });
-            }
+            entries.push(entry);
         }
-        Ok((said, vouched))
+        Ok(Vouched {
+            said,
+            entries,
+            next: 0,
+        })
     }
 }
 
@@ -132,16 +134,8 @@ impl Keeper for Pool<'_> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Stopped.into());
         }
-        let mut vouched: Vec<Vouched> = Vec::new();
-        let mut older = Vec::new();
-        for voucher in &self.vouchers {
-            let (said, names) = voucher.of_shard(shard)?;
-            older.push(said);
-            vouched.extend(names);
-        }
-        // Runs that are sorted already.
-        vouched.sort();
-        vouched.dedup_by_key(|vouched| vouched.name);
+        let vouched = self.vouchers.iter().map(|voucher| voucher.of_shard(shard));
+        let vouched = vouched.collect::<Result<Vec<Vouched>, StoreError>>()?;
         let below = shard.to_string();
         let directory = open_or_make(&self.root, &below)
             .map_err(|source| self.error("open", &below, source))?;
@@ -152,8 +146,6 @@ impl Keeper for Pool<'_> {
             shard,
             directory,
             vouched,
-            next: 0,
-            older,
             held: HashMap::new(),
             stream: None,
         }))
@@ -198,22 +190,30 @@ struct ShardPool<'a> {
     pool: &'a Pool<'a>,
     shard: Shard,
     directory: OwnedFd,
-    /// What sets say of the pool, in order.
+    /// What sets say of the shard.
     vouched: Vec<Vouched>,
-    /// Where what is asked for next probably stands there.
-    next: usize,
-    /// What the manifests of these sets say of the shard.
-    older: Vec<ShardLines>,
     /// What was proven here.
     held: HashMap<RepositoryName, [u8; 32]>,
     stream: Option<Stream>,
 }
 
-/// What a set says of a name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a set says of a shard.
 struct Vouched {
-    name: RepositoryName,
-    blake3: [u8; 32],
+    said: ShardLines,
+    /// The same, in order.
+    entries: Vec<Entry>,
+    /// Where what is asked for next probably stands there.
+    next: usize,
+}
+
+impl Vouched {
+    /// The BLAKE3 of what the set has in the pool under a name.
+    fn of(&mut self, name: &RepositoryName) -> Option<[u8; 32]> {
+        let at = seek(&self.entries, self.next, |entry| entry.name.cmp(name)).ok()?;
+        self.next = at + 1;
+        let entry = &self.entries[at];
+        entry.blake3.filter(|_| entry.place == Place::Pool)
+    }
 }
 
 /// A large file on its way into the pool.
@@ -351,9 +351,8 @@ impl ShardPool<'_> {
         if !is_file || stat.st_size as u64 != name.size {
             return None;
         }
-        if let Ok(at) = seek(&self.vouched, self.next, |known| known.name.cmp(name)) {
-            self.next = at + 1;
-            return Some(self.vouched[at].blake3);
+        if let Some(blake3) = self.vouched.iter_mut().find_map(|vouched| vouched.of(name)) {
+            return Some(blake3);
         }
         let blake3 = self.prove(&path, name)?;
         self.pool.unvouched.store(true, Ordering::Relaxed);
@@ -394,9 +393,10 @@ impl ShardKeeper for ShardPool<'_> {
         self.has_failed().then(|| StoreError::Stopped.into())
     }
 
-    fn compressed(&mut self, lines: &[u8]) -> Option<Vec<u8>> {
-        let same = self.older.iter().position(|older| older.lines == lines)?;
-        Some(self.older.swap_remove(same).frame)
+    fn lines_of(&mut self, entries: &[Entry]) -> Option<ShardLines> {
+        let mut vouched = self.vouched.iter();
+        let same = vouched.position(|vouched| vouched.entries == entries)?;
+        Some(std::mem::take(&mut self.vouched[same].said))
     }
 }
 
