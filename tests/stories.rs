@@ -28,6 +28,7 @@ mod regressions;
 mod requeue;
 mod restore;
 mod restore_places;
+mod roles;
 mod store_by_hand;
 mod store_links;
 mod store_prune;
