@@ -165,7 +165,7 @@ fn killed_at_random() {
         // Slowed down, so that there is something to hit.
         let mut running = store
             .backup_of(&made_up, "--full")
-            .args(["--bwlimit", "3M"])
+            .args(["--bwlimit", "2M"])
             .start();
         let after = Duration::from_millis(20 + random % 1_200);
         std::thread::sleep(after);

@@ -393,10 +393,7 @@ fn of_files(files: &Restored, done: &Done, out: &mut dyn Write) -> io::Result<()
 /// How to bring back what could not be fetched. The database is there by then, and is refused.
 fn again(done: &Done) -> String {
     match &done.database {
-        Some(_) => format!(
-            "fogold restore STORE {} --only gold, and then the same with --only files",
-            done.set
-        ),
+        Some(_) => format!("fogold restore STORE {} --only gold,files", done.set),
         None => "the same command again".to_owned(),
     }
 }
