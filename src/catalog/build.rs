@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::file::{CatalogFile, CatalogWriter};
 use super::join::{Counts, Joined, Joiner, sort_shard};
 use super::row_writer::RowWriter;
-use super::scatter::{BUCKETS, Scatter};
+use super::scatter::{BUCKETS, Scatter, scratch_file};
 use super::small_tables::SmallTables;
 use super::summary::Provenance;
 use super::{Catalog, CatalogError};
@@ -114,13 +114,7 @@ impl Builder {
 
         let (file, path) = match destination {
             Some((file, path)) => (file, path.to_owned()),
-            None => (
-                tempfile::tempfile_in(&self.scratch).map_err(|source| CatalogError::Scratch {
-                    directory: self.scratch.clone(),
-                    source,
-                })?,
-                self.scratch.clone(),
-            ),
+            None => (scratch_file(&self.scratch)?, self.scratch.clone()),
         };
         let writer = CatalogWriter::new(file, &path)?;
         let counts = share_out(threads, monitor, |buckets| {

@@ -27,6 +27,14 @@ struct Extent {
     length: usize,
 }
 
+/// A new file in a scratch directory. It has no name, so nothing is left behind by a crash.
+pub fn scratch_file(directory: &Path) -> Result<File, CatalogError> {
+    tempfile::tempfile_in(directory).map_err(|source| CatalogError::Scratch {
+        directory: directory.to_owned(),
+        source,
+    })
+}
+
 /// 256 buckets of bytes on disk.
 pub struct Scatter {
     file: File,
@@ -38,12 +46,8 @@ pub struct Scatter {
 impl Scatter {
     /// An empty scatter whose file lies, without a name, in `directory`.
     pub fn new(directory: &Path) -> Result<Arc<Scatter>, CatalogError> {
-        let file = tempfile::tempfile_in(directory).map_err(|source| CatalogError::Scratch {
-            directory: directory.to_owned(),
-            source,
-        })?;
         Ok(Arc::new(Scatter {
-            file,
+            file: scratch_file(directory)?,
             directory: directory.to_owned(),
             end: AtomicU64::new(0),
             extents: (0..BUCKETS).map(|_| Mutex::default()).collect(),

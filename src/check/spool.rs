@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::finding::Finding;
 use super::kind::{FailOn, Kind, Severity};
 use crate::catalog::CatalogError;
+use crate::catalog::scatter::scratch_file;
 
 /// Number and bytes of the findings of one severity and kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -168,12 +169,8 @@ impl Group {
 impl Spool {
     /// An empty spool whose file lies, without a name, in `directory`.
     pub fn new(directory: &Path) -> Result<Spool, CatalogError> {
-        let file = tempfile::tempfile_in(directory).map_err(|source| CatalogError::Scratch {
-            directory: directory.to_owned(),
-            source,
-        })?;
         Ok(Spool {
-            file,
+            file: scratch_file(directory)?,
             directory: directory.to_owned(),
             index: Mutex::default(),
         })

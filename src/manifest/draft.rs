@@ -15,8 +15,7 @@ use super::entry::Entry;
 use super::error::ManifestError;
 use super::frames::{compress, decompress};
 use super::jsonl::{self, Footer, Header, Tally};
-use crate::catalog::CatalogError;
-use crate::catalog::scatter::Scatter;
+use crate::catalog::scatter::{Scatter, scratch_file};
 use crate::check::CompanionError;
 use crate::repository::Shard;
 
@@ -63,12 +62,10 @@ pub struct Target {
 impl Target {
     /// A file without a name in a scratch directory.
     pub(super) fn scratch(directory: &Path) -> Result<Target, ManifestError> {
-        let file = tempfile::tempfile_in(directory).map_err(|source| CatalogError::Scratch {
-            directory: directory.to_owned(),
-            source,
-        })?;
-        let path = directory.to_owned();
-        Ok(Target { file, path })
+        Ok(Target {
+            file: scratch_file(directory)?,
+            path: directory.to_owned(),
+        })
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> ManifestError {
@@ -87,8 +84,15 @@ struct Written {
     tally: Tally,
     bytes: u64,
     digest: blake3::Hasher,
-    /// Where the frame of each shard begins and how long it is.
-    extents: Vec<(u64, usize)>,
+    /// The frame of each shard.
+    extents: Vec<Extent>,
+}
+
+/// Where a shard's frame stands, and what its entries count up to.
+struct Extent {
+    offset: u64,
+    length: usize,
+    counts: Footer,
 }
 
 impl Written {
@@ -113,7 +117,11 @@ impl Written {
     /// Writes the next shard.
     fn push(&mut self, lines: &[u8], frame: &[u8], counts: &Footer) -> Result<(), ManifestError> {
         self.tally.take(lines, counts);
-        self.extents.push((self.bytes, frame.len()));
+        self.extents.push(Extent {
+            offset: self.bytes,
+            length: frame.len(),
+            counts: counts.clone(),
+        });
         self.push_frame(frame)
     }
 
@@ -125,13 +133,22 @@ impl Written {
         Ok(())
     }
 
+    /// The frame of a shard that was written.
+    fn frame(&self, shard: Shard) -> Result<Vec<u8>, ManifestError> {
+        let extent = &self.extents[shard.index()];
+        let mut frame = vec![0; extent.length];
+        let read = self.target.file.read_exact_at(&mut frame, extent.offset);
+        read.map_err(|source| self.target.failed("read", source))?;
+        Ok(frame)
+    }
+
+    fn decompressed(&self, frame: &[u8]) -> Result<Vec<u8>, ManifestError> {
+        decompress(frame).map_err(|source| self.target.failed("read", source))
+    }
+
     /// The lines of a shard that was written.
     fn lines(&self, shard: Shard) -> Result<Vec<u8>, ManifestError> {
-        let (offset, length) = self.extents[shard.index()];
-        let mut frame = vec![0; length];
-        let read = self.target.file.read_exact_at(&mut frame, offset);
-        read.and_then(|()| decompress(&frame))
-            .map_err(|source| self.target.failed("read", source))
+        self.decompressed(&self.frame(shard)?)
     }
 }
 
@@ -266,13 +283,16 @@ impl Drafted {
         let header = self.written.header.clone();
         let mut written = Written::begin(header, Target::scratch(scratch)?)?;
         for shard in Shard::all() {
-            let lines = match replace(&self, shard)? {
-                Some(entries) => jsonl::lines_of(&entries),
-                None => self.written.lines(shard)?,
-            };
-            let counts = jsonl::count(&lines).map_err(|why| self.scrambled(why))?;
-            let frame = written.compressed(&lines)?;
-            written.push(&lines, &frame, &counts)?;
+            if let Some(entries) = replace(&self, shard)? {
+                let lines = jsonl::lines_of(&entries);
+                let frame = written.compressed(&lines)?;
+                written.push(&lines, &frame, &Footer::of(&entries))?;
+            } else {
+                let frame = self.written.frame(shard)?;
+                let lines = self.written.decompressed(&frame)?;
+                let counts = &self.written.extents[shard.index()].counts;
+                written.push(&lines, &frame, counts)?;
+            }
         }
         Ok(Drafted {
             written,

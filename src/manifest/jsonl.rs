@@ -262,15 +262,6 @@ pub(super) fn lines_of(entries: &[Entry]) -> Vec<u8> {
     lines
 }
 
-/// What the lines of entries count up to.
-pub(super) fn count(lines: &[u8]) -> Result<Footer, String> {
-    let mut counts = Footer::default();
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        counts.count(&parse_line(line)?);
-    }
-    Ok(counts)
-}
-
 /// Digests and counts the lines of a manifest.
 pub(super) struct Tally {
     digest: blake3::Hasher,

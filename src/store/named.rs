@@ -16,6 +16,7 @@ use super::layout::SetId;
 use super::record::{SetRecord, damaged};
 use super::{Store, StoreError};
 use crate::catalog::CatalogError;
+use crate::catalog::scatter::scratch_file;
 use crate::manifest::frames::Frames;
 use crate::manifest::jsonl::Reader;
 use crate::manifest::{ByShard, Entry, Place, Types};
@@ -168,12 +169,8 @@ impl NameList {
     }
 
     fn empty(scratch: &Path) -> Result<NameList, StoreError> {
-        let file = tempfile::tempfile_in(scratch).map_err(|source| CatalogError::Scratch {
-            directory: scratch.to_owned(),
-            source,
-        })?;
         Ok(NameList {
-            file,
+            file: scratch_file(scratch)?,
             scratch: scratch.to_owned(),
             extents: vec![(0, 0); 256],
         })
