@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`monitor`] | what the library tells its caller as it goes, and how the caller stops it |
 //! | [`parallel`] | work on 256 parts, shared out over threads |
+//! | [`state`] | the directory in which one run leaves something for the next |
 //! | [`sysconf`] | `fossology.conf`, `Db.conf`, repository hosts and ranges, database connections |
 //! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
@@ -32,5 +33,6 @@ pub mod parallel;
 pub mod recover;
 pub mod report;
 pub mod repository;
+pub mod state;
 pub mod store;
 pub mod sysconf;
