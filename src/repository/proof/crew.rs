@@ -39,7 +39,11 @@ pub struct Crew {
     threads: usize,
     lanes: Md5Many,
     state: Mutex<State>,
+    /// For who has begun and waits.
     changed: Condvar,
+    /// For who waits to begin. There are many of them, and hardly ever may more than one go on:
+    /// woken by every change, they would do nothing but disturb the others.
+    may_begin: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +119,11 @@ impl State {
     fn lets_begin(&self, turns: usize) -> bool {
         let waiting = self.files.iter().filter(|file| file.cached).count();
         self.spare > 0 && !self.over && self.active < turns + waiting
+    }
+
+    /// Whether a thread that waits to begin may do so now.
+    fn has_turn_to_begin(&self, turns: usize) -> bool {
+        self.free > 0 && self.lets_begin(turns)
     }
 
     fn file(&mut self, id: u64) -> Option<&mut File> {
@@ -223,6 +232,7 @@ impl Crew {
                 ..State::default()
             }),
             changed: Condvar::new(),
+            may_begin: Condvar::new(),
         }
     }
 
@@ -240,15 +250,30 @@ impl Crew {
                 state.spare -= 1;
                 return None;
             }
-            if state.free > 0 && state.lets_begin(self.turns) {
+            if state.has_turn_to_begin(self.turns) {
                 break;
             }
-            state = self.wait(state);
+            let woken = self.may_begin.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
         }
         state.spare -= 1;
         state.free -= 1;
         state.active += 1;
+        if state.free > 0 {
+            self.wake(&state);
+        }
         Some(Seat { crew: self })
+    }
+
+    /// Wakes all who may go on after a change, with the state still locked, so that nobody goes to
+    /// sleep over it. One who may begin is enough: it wakes the next.
+    fn wake(&self, state: &State) {
+        self.changed.notify_all();
+        if state.over {
+            self.may_begin.notify_all();
+        } else if state.has_turn_to_begin(self.turns) {
+            self.may_begin.notify_one();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -290,7 +315,7 @@ impl Crew {
         if let Some(group) = hashing.group.take() {
             state.give_back(group);
         }
-        self.changed.notify_all();
+        self.wake(&state);
         state
     }
 
@@ -315,7 +340,7 @@ impl Crew {
                 continue;
             }
             state.free += 1;
-            self.changed.notify_all();
+            self.wake(&state);
             state = self.sleep_until(state, &done);
         }
     }
@@ -356,8 +381,9 @@ struct Hashing<'a> {
 impl Drop for Hashing<'_> {
     fn drop(&mut self) {
         if self.group.is_some() {
-            self.crew.state().broken = true;
-            self.crew.changed.notify_all();
+            let mut state = self.crew.state();
+            state.broken = true;
+            self.crew.wake(&state);
         }
     }
 }
@@ -373,15 +399,14 @@ impl Drop for Seat<'_> {
         let mut state = self.crew.state();
         state.over = true;
         state.active -= 1;
-        self.crew.changed.notify_all();
+        self.crew.wake(&state);
         if !std::thread::panicking() && !state.broken {
             state = self
                 .crew
                 .help_until(state, |state| state.active == 0 || state.broken);
         }
         state.free += 1;
-        drop(state);
-        self.crew.changed.notify_all();
+        self.crew.wake(&state);
     }
 }
 
@@ -399,7 +424,7 @@ impl Lane<'_> {
             file.cached = true;
         }
         if state.free > 0 {
-            self.crew.changed.notify_all();
+            self.crew.wake(&state);
         }
     }
 
@@ -431,7 +456,7 @@ impl Lane<'_> {
             file.waiting.push_back(piece);
         }
         if state.free > 0 {
-            self.crew.changed.notify_all();
+            self.crew.wake(&state);
         } else if state.able() >= state.files.len().min(WIDE)
             && let Some(group) = state.take_group()
         {
@@ -458,7 +483,6 @@ impl Drop for Lane<'_> {
             state.blank.append(&mut file.blank);
             state.blank.extend(file.waiting);
         }
-        drop(state);
-        self.crew.changed.notify_all();
+        self.crew.wake(&state);
     }
 }
