@@ -1,8 +1,11 @@
 //! Rows become a catalog: an external sort in three steps.
 //!
-//! 1. As rows arrive, pfiles and uses of pfiles are scattered by a hash of `pfile_pk`.
-//! 2. Bucket by bucket, uses are joined to their pfiles, which are scattered again, now by shard.
-//! 3. Shard by shard, pfiles are sorted by name and written.
+//! 1. As rows arrive, pfiles are scattered by shard; their keys, each with its shard, and the uses of
+//!    pfiles by a hash of `pfile_pk`.
+//! 2. Bucket by bucket, uses are joined to the keys, and scattered again, now by shard.
+//! 3. Shard by shard, pfiles are joined to their uses, sorted by name and written.
+//!
+//! A pfile, ten times as long as a use, is so written only twice: as it comes and in its place.
 //!
 //! Memory holds one bucket a thread and the small tables (uploads, their jobs); everything else is
 //! in scratch files without a name, which a crash cannot leave behind.
@@ -17,7 +20,7 @@ use super::join::{Counts, Joined, Joiner, sort_shard};
 use super::row_writer::RowWriter;
 use super::scatter::{BUCKETS, Scatter, scratch_file};
 use super::small_tables::SmallTables;
-use super::summary::Provenance;
+use super::summary::{Provenance, Unusable};
 use super::{Catalog, CatalogError};
 use crate::monitor::{Monitor, Phase};
 use crate::parallel::share_out;
@@ -31,6 +34,7 @@ pub struct Builder {
     origin: String,
     scratch: PathBuf,
     pfiles: Arc<Scatter>,
+    keys: Arc<Scatter>,
     uses: Arc<Scatter>,
     small: Arc<Mutex<SmallTables>>,
 }
@@ -43,6 +47,7 @@ impl Builder {
             origin: origin.to_owned(),
             scratch: scratch.to_owned(),
             pfiles: Scatter::new(scratch)?,
+            keys: Scatter::new(scratch)?,
             uses: Scatter::new(scratch)?,
             small: Arc::default(),
         })
@@ -53,6 +58,7 @@ impl Builder {
         RowWriter::new(
             self.origin.clone(),
             self.pfiles.writer(),
+            self.keys.writer(),
             self.uses.writer(),
             Arc::clone(&self.small),
         )
@@ -79,7 +85,7 @@ impl Builder {
             .map(|upload| upload.pk)
             .collect();
         let joiner = Joiner {
-            pfiles: &self.pfiles,
+            keys: &self.keys,
             uses: &self.uses,
             deleted: &deleted,
         };
@@ -99,14 +105,9 @@ impl Builder {
         }
         for part in joined {
             summary.dangling.extend(part.dangling);
-            summary.unusable.extend(part.unusable);
-            for (upload, name) in part.golds {
-                let at = summary
-                    .uploads
-                    .binary_search_by_key(&upload, |upload| upload.pk);
-                if let Ok(at) = at {
-                    summary.uploads[at].gold = Some(name);
-                }
+            for (pk, uploads) in part.unusable {
+                let why = small.unusable.remove(&pk).unwrap_or_default();
+                summary.unusable.push(Unusable { pk, why, uploads });
             }
         }
         summary.dangling.sort_unstable();
@@ -122,8 +123,9 @@ impl Builder {
             for bucket in buckets {
                 monitor.advance(1, 0);
                 let shard = Shard(bucket);
-                let pfiles = sort_shard(&by_shard.read(bucket)?, &mut counts)
-                    .ok_or_else(|| by_shard.scrambled())?;
+                let (pfiles, uses) = (self.pfiles.read(bucket)?, by_shard.read(bucket)?);
+                let pfiles =
+                    sort_shard(&pfiles, &uses, &mut counts).ok_or_else(|| by_shard.scrambled())?;
                 writer.shard(shard, &pfiles)?;
             }
             Ok(counts)
@@ -136,6 +138,14 @@ impl Builder {
             summary.gold += part.gold;
             summary.files += part.files;
             summary.last_unreferenced = summary.last_unreferenced.max(part.last_unreferenced);
+            for (upload, name) in part.golds {
+                let at = summary
+                    .uploads
+                    .binary_search_by_key(&upload, |upload| upload.pk);
+                if let Ok(at) = at {
+                    summary.uploads[at].gold = Some(name);
+                }
+            }
         }
         let file: CatalogFile = writer.finish(&summary)?;
         Ok(Catalog::of(file, summary))

@@ -1,13 +1,14 @@
-//! The second and third step of making a catalog: uses are joined to their pfiles, and pfiles are
-//! sorted by name.
+//! The second and third step of making a catalog: uses learn the shard of their pfile, and pfiles
+//! are sorted by name.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::CatalogError;
 use super::codec::Cursor;
 use super::pfile::{Row, Sha256, ShardPfiles, Usage, Use, put_uses, take_uses};
 use super::scatter::{self, Scatter};
-use super::summary::{Amount, Dangling, Unusable, UploadIds};
+use super::summary::{Amount, Dangling, UploadIds};
 use crate::repository::RepositoryName;
 
 /// The bucket of a pk: spread evenly, whatever the step of the sequence.
@@ -15,35 +16,46 @@ pub(super) fn bucket_of(pk: i32) -> u8 {
     ((pk as u32).wrapping_mul(0x9e37_79b1) >> 24) as u8
 }
 
-pub(super) fn put_name(out: &mut Vec<u8>, name: &RepositoryName) {
-    out.extend_from_slice(&name.sha1);
-    out.extend_from_slice(&name.md5);
-    out.extend_from_slice(&name.size.to_le_bytes());
+/// Where a row of pfile is, as its key says it: with the others of its shard, or among those that
+/// name no file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    Shard(u8),
+    Unusable,
 }
 
-fn take_name(cursor: &mut Cursor<'_>) -> Option<RepositoryName> {
-    Some(RepositoryName {
-        sha1: cursor.array()?,
-        md5: cursor.array()?,
-        size: u64::from_le_bytes(cursor.array()?),
-    })
+impl Whereabouts {
+    fn code(self) -> u16 {
+        match self {
+            Whereabouts::Shard(shard) => u16::from(shard),
+            Whereabouts::Unusable => u16::MAX,
+        }
+    }
+
+    fn of_code(code: u16) -> Whereabouts {
+        u8::try_from(code).map_or(Whereabouts::Unusable, Whereabouts::Shard)
+    }
 }
 
-/// What the join of some buckets found besides pfiles.
+/// Bytes of a record of [`put_key`].
+const KEY: usize = 6;
+
+pub(super) fn put_key(out: &mut Vec<u8>, pk: i32, place: Whereabouts) {
+    out.extend_from_slice(&pk.to_le_bytes());
+    out.extend_from_slice(&place.code().to_le_bytes());
+}
+
+/// What the join of some buckets found besides uses.
 #[derive(Default)]
 pub(super) struct Joined {
     pub(super) dangling: Vec<Dangling>,
-    pub(super) unusable: Vec<Unusable>,
-    pub(super) golds: Vec<(i32, RepositoryName)>,
+    /// The uploads of rows that name no file.
+    pub(super) unusable: Vec<(i32, UploadIds)>,
 }
 
-enum Joinable {
-    Pfile(RepositoryName, Sha256),
-    Unusable(String),
-}
-
+/// Finds for each use the shard of its pfile, by the pfile's key.
 pub(super) struct Joiner<'a> {
-    pub(super) pfiles: &'a Scatter,
+    pub(super) keys: &'a Scatter,
     pub(super) uses: &'a Scatter,
     pub(super) deleted: &'a HashSet<i32>,
 }
@@ -55,39 +67,28 @@ impl Joiner<'_> {
         by_shard: &mut scatter::Writer,
         joined: &mut Joined,
     ) -> Result<(), CatalogError> {
-        let mut pfiles =
-            decode_pfiles(&self.pfiles.read(bucket)?).ok_or_else(|| self.pfiles.scrambled())?;
-        pfiles.sort_by_cached_key(|(pk, _)| *pk);
+        let keys = decode_keys(&self.keys.read(bucket)?);
         let uses = decode_uses(&self.uses.read(bucket)?);
         let mut rest = &uses[..];
         let mut live = Vec::new();
-        for (pk, joinable) in pfiles {
+        for (pk, place) in keys {
             let ahead = rest.partition_point(|(pfile, ..)| *pfile < pk);
             self.dangle(&rest[..ahead], joined);
             let count = rest[ahead..].partition_point(|(pfile, ..)| *pfile == pk);
             let own = &rest[ahead..ahead + count];
             rest = &rest[ahead + count..];
             let left = self.split(own, &mut live);
-            match joinable {
-                Joinable::Unusable(why) => joined.unusable.push(Unusable {
-                    pk,
-                    why,
-                    uploads: UploadIds::of(live.iter().map(|each| each.upload)),
-                }),
-                Joinable::Pfile(name, sha256) => {
-                    joined.golds.extend(
-                        live.iter()
-                            .filter(|each| each.usage.has(Usage::GOLD))
-                            .map(|each| (each.upload, name)),
-                    );
-                    by_shard.push(name.shard().0, |out| {
-                        put_name(out, &name);
-                        out.extend_from_slice(&pk.to_le_bytes());
-                        sha256.put(out);
-                        out.push(left.bits());
-                        put_uses(out, &live);
-                    })?;
+            match place {
+                Whereabouts::Unusable => {
+                    let uploads = UploadIds::of(live.iter().map(|each| each.upload));
+                    joined.unusable.push((pk, uploads));
                 }
+                Whereabouts::Shard(_) if own.is_empty() => {}
+                Whereabouts::Shard(shard) => by_shard.push(shard, |out| {
+                    out.extend_from_slice(&pk.to_le_bytes());
+                    out.push(left.bits());
+                    put_uses(out, &live);
+                })?,
             }
         }
         self.dangle(rest, joined);
@@ -130,21 +131,18 @@ impl Joiner<'_> {
     }
 }
 
-fn decode_pfiles(bytes: &[u8]) -> Option<Vec<(i32, Joinable)>> {
-    let mut pfiles = Vec::new();
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let pk = cursor.int4()?;
-        let joinable = if cursor.byte()? == 1 {
-            Joinable::Pfile(take_name(&mut cursor)?, Sha256::take(&mut cursor)?)
-        } else {
-            let length = cursor.varint()?;
-            let text: Option<Vec<u8>> = (0..length).map(|_| cursor.byte()).collect();
-            Joinable::Unusable(String::from_utf8(text?).ok()?)
-        };
-        pfiles.push((pk, joinable));
-    }
-    Some(pfiles)
+/// Keys in order.
+fn decode_keys(bytes: &[u8]) -> Vec<(i32, Whereabouts)> {
+    let mut keys: Vec<(i32, Whereabouts)> = bytes
+        .chunks_exact(KEY)
+        .map(|record| {
+            let pk = i32::from_le_bytes([record[0], record[1], record[2], record[3]]);
+            let code = u16::from_le_bytes([record[4], record[5]]);
+            (pk, Whereabouts::of_code(code))
+        })
+        .collect();
+    keys.sort_by_key(|(pk, _)| *pk);
+    keys
 }
 
 /// Uses sorted by pfile and upload.
@@ -166,44 +164,87 @@ fn decode_uses(bytes: &[u8]) -> Vec<(i32, i32, Usage)> {
     uses
 }
 
-/// What sorting some shards counted.
+/// What sorting some shards counted, and the golds that were found in them.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) names: u64,
     pub(super) gold: Amount,
     pub(super) files: Amount,
     pub(super) last_unreferenced: Option<i32>,
+    /// Uploads and their gold.
+    pub(super) golds: Vec<(i32, RepositoryName)>,
 }
 
 struct Draft {
     name: RepositoryName,
     row: Row,
     left: Usage,
-    pub(super) uses: std::ops::Range<usize>,
+    uses: Range<usize>,
+}
+
+pub(super) fn put_pfile(out: &mut Vec<u8>, name: &RepositoryName, row: Row) {
+    out.extend_from_slice(&row.pk.to_le_bytes());
+    out.extend_from_slice(&name.sha1);
+    out.extend_from_slice(&name.md5);
+    out.extend_from_slice(&name.size.to_le_bytes());
+    row.sha256.put(out);
+}
+
+fn take_draft(cursor: &mut Cursor<'_>) -> Option<Draft> {
+    let pk = cursor.int4()?;
+    Some(Draft {
+        name: RepositoryName {
+            sha1: cursor.array()?,
+            md5: cursor.array()?,
+            size: u64::from_le_bytes(cursor.array()?),
+        },
+        row: Row {
+            pk,
+            sha256: Sha256::take(cursor)?,
+        },
+        left: Usage::default(),
+        uses: 0..0,
+    })
+}
+
+/// The pfiles of a shard in order of their keys.
+fn decode_drafts(bytes: &[u8]) -> Option<Vec<Draft>> {
+    let mut drafts = Vec::new();
+    let mut cursor = Cursor::new(bytes);
+    while !cursor.is_empty() {
+        drafts.push(take_draft(&mut cursor)?);
+    }
+    // Rows come nearly in this order already.
+    drafts.sort_by_key(|draft| draft.row.pk);
+    Some(drafts)
+}
+
+/// Gives pfiles, which are in order of their keys, the uses that are theirs; returns all uses.
+fn attach_uses(drafts: &mut [Draft], bytes: &[u8]) -> Option<Vec<Use>> {
+    let (mut uses, mut owners) = (Vec::new(), Vec::new());
+    let mut cursor = Cursor::new(bytes);
+    while !cursor.is_empty() {
+        let (pk, left) = (cursor.int4()?, Usage::of_bits(cursor.byte()?)?);
+        let first = uses.len();
+        take_uses(&mut cursor, &mut uses)?;
+        owners.push((pk, left, first..uses.len()));
+    }
+    owners.sort_unstable_by_key(|(pk, ..)| *pk);
+    let mut owners = owners.into_iter().peekable();
+    for draft in drafts {
+        while owners.next_if(|(pk, ..)| *pk < draft.row.pk).is_some() {}
+        if let Some((_, left, own)) = owners.next_if(|(pk, ..)| *pk == draft.row.pk) {
+            (draft.left, draft.uses) = (left, own);
+        }
+    }
+    Some(uses)
 }
 
 /// The pfiles of a shard, sorted and merged by name; `None` when the bytes are not what was
 /// written.
-pub(super) fn sort_shard(bytes: &[u8], counts: &mut Counts) -> Option<ShardPfiles> {
-    let mut uses = Vec::new();
-    let mut drafts = Vec::new();
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        let name = take_name(&mut cursor)?;
-        let row = Row {
-            pk: cursor.int4()?,
-            sha256: Sha256::take(&mut cursor)?,
-        };
-        let left = Usage::of_bits(cursor.byte()?)?;
-        let first = uses.len();
-        take_uses(&mut cursor, &mut uses)?;
-        drafts.push(Draft {
-            name,
-            row,
-            left,
-            uses: first..uses.len(),
-        });
-    }
+pub(super) fn sort_shard(pfiles: &[u8], uses: &[u8], counts: &mut Counts) -> Option<ShardPfiles> {
+    let mut drafts = decode_drafts(pfiles)?;
+    let uses = attach_uses(&mut drafts, uses)?;
     // The first bytes nearly always tell; they are sorted without moving all the rest.
     drafts.sort_by_cached_key(|draft| {
         draft
@@ -224,6 +265,9 @@ pub(super) fn sort_shard(bytes: &[u8], counts: &mut Counts) -> Option<ShardPfile
             rows.push(draft.row);
             usage = usage.and(draft.left);
             for each in &uses[draft.uses.clone()] {
+                if each.usage.has(Usage::GOLD) {
+                    counts.golds.push((each.upload, name));
+                }
                 usage = usage.and(each.usage);
                 own.push(*each);
             }

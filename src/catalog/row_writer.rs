@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::CatalogError;
-use super::codec::put_varint;
-use super::join::{bucket_of, put_name};
-use super::pfile::{Sha256, Usage};
+use super::join::{Whereabouts, bucket_of, put_key, put_pfile};
+use super::pfile::{Row, Sha256, Usage};
 use super::rows::{JobRow, JobqueueRow, PfileRow, RowSink, TreeRow, UnunpackArsRow, UploadRow};
 use super::scatter;
 use super::small_tables::{Agent, Queued, SmallTables};
@@ -16,6 +15,7 @@ use crate::repository::RepositoryName;
 pub struct RowWriter {
     origin: String,
     pfiles: scatter::Writer,
+    keys: scatter::Writer,
     uses: scatter::Writer,
     shared: Arc<Mutex<SmallTables>>,
     small: SmallTables,
@@ -27,12 +27,14 @@ impl RowWriter {
     pub(super) fn new(
         origin: String,
         pfiles: scatter::Writer,
+        keys: scatter::Writer,
         uses: scatter::Writer,
         shared: Arc<Mutex<SmallTables>>,
     ) -> RowWriter {
         RowWriter {
             origin,
             pfiles,
+            keys,
             uses,
             shared,
             small: SmallTables::default(),
@@ -44,6 +46,7 @@ impl RowWriter {
     pub fn close(mut self) -> Result<(), CatalogError> {
         self.count_tree_rows(0);
         self.pfiles.finish()?;
+        self.keys.finish()?;
         self.uses.finish()?;
         self.shared
             .lock()
@@ -87,22 +90,18 @@ impl RowSink for RowWriter {
             row.md5.trim_ascii_end(),
             row.size,
         );
-        self.pfiles.push(bucket_of(pk), |out| {
-            out.extend_from_slice(&pk.to_le_bytes());
-            match name {
-                Some(name) => {
-                    out.push(1);
-                    put_name(out, &name);
-                    Sha256::of_row(row.sha256).put(out);
-                }
-                None => {
-                    out.push(0);
-                    let why = why_unusable(row);
-                    put_varint(out, why.len() as u64);
-                    out.extend_from_slice(why.as_bytes());
-                }
-            }
-        })
+        let place = if let Some(name) = name {
+            let shard = name.shard().0;
+            let sha256 = Sha256::of_row(row.sha256);
+            self.pfiles.push(shard, |out| {
+                put_pfile(out, &name, Row { pk, sha256 });
+            })?;
+            Whereabouts::Shard(shard)
+        } else {
+            self.small.unusable.insert(pk, why_unusable(row));
+            Whereabouts::Unusable
+        };
+        self.keys.push(bucket_of(pk), |out| put_key(out, pk, place))
     }
 
     fn tree(&mut self, row: &TreeRow) -> Result<(), CatalogError> {

@@ -44,6 +44,8 @@ pub(super) struct SmallTables {
     pub(super) queue: Vec<Queued>,
     pub(super) killed: HashSet<i32>,
     pub(super) tree_rows: HashMap<i32, u64>,
+    /// Rows of pfile that name no file, and why.
+    pub(super) unusable: HashMap<i32, String>,
     pub(super) pfile_rows: u64,
     pub(super) tree_total: u64,
 }
@@ -54,6 +56,7 @@ impl SmallTables {
         self.jobs.extend(other.jobs);
         self.queue.extend(other.queue);
         self.killed.extend(other.killed);
+        self.unusable.extend(other.unusable);
         for (upload, rows) in other.tree_rows {
             *self.tree_rows.entry(upload).or_default() += rows;
         }
