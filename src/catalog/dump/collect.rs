@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::relay::Relay;
 use super::{DumpOptions, Input, read};
 use crate::catalog::rows::{
     JobRow, JobqueueRow, PfileRow, RowSink, TreeRow, UnunpackArsRow, UploadRow,
@@ -23,11 +24,20 @@ pub fn read_catalog(
     let origin = input.origin();
     let open = || {
         let builder = Builder::new(&origin, scratch)?;
-        let writer = builder.writer();
-        Ok(Collector { builder, writer })
+        let relay = (threads > 1).then(|| Relay::begin(builder.writer()));
+        Ok(Collector {
+            writer: builder.writer(),
+            relay: relay.flatten(),
+            builder,
+        })
     };
     let (collector, facts) = read(input, options, open, monitor)?;
-    let Collector { builder, writer } = collector;
+    let Collector {
+        builder,
+        writer,
+        relay,
+    } = collector;
+    relay.map_or(Ok(()), Relay::close)?;
     writer.close()?;
     let provenance = Provenance {
         kind: "dump".to_owned(),
@@ -40,19 +50,27 @@ pub fn read_catalog(
     builder.finish(provenance, destination, threads, monitor)
 }
 
-/// A builder with the one writer that a dump needs.
+/// A builder with what takes the rows of a dump in.
 struct Collector {
     builder: Builder,
     writer: RowWriter,
+    /// For the tables that are large; without it the writer takes them as well.
+    relay: Option<Relay>,
 }
 
 impl RowSink for Collector {
     fn pfile(&mut self, row: &PfileRow<'_>) -> Result<(), CatalogError> {
-        self.writer.pfile(row)
+        match &mut self.relay {
+            Some(relay) => relay.pfile(row),
+            None => self.writer.pfile(row),
+        }
     }
 
     fn tree(&mut self, row: &TreeRow) -> Result<(), CatalogError> {
-        self.writer.tree(row)
+        match &mut self.relay {
+            Some(relay) => relay.tree(row),
+            None => self.writer.tree(row),
+        }
     }
 
     fn upload(&mut self, row: &UploadRow<'_>) -> Result<(), CatalogError> {

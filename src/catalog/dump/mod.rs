@@ -16,6 +16,7 @@ mod collect;
 mod copy;
 mod input;
 mod lexer;
+mod relay;
 mod restore;
 mod script;
 mod segment;
