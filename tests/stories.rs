@@ -2,6 +2,7 @@
 //!
 //! One binary for all of them, so that they are linked once and share one PostgreSQL.
 
+mod accept;
 mod backup;
 mod backup_again;
 mod backup_faults;

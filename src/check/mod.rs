@@ -11,6 +11,7 @@
 //! The check changes nothing. It can be stopped at any time, and then tells the truth about the
 //! shards that it had finished.
 
+mod accept;
 mod companion;
 mod compare;
 mod draft;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
+pub use accept::{AcceptError, Accepted, Matches, write as write_accepted};
 pub use companion::{Backups, Companion, CompanionError, Listed, ShardCompanion};
 pub use finding::{Finding, Recovery, path_text};
 pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
@@ -101,6 +103,18 @@ impl Options {
         Prover::new(with_sha256)
             .sparing(&self.low_impact)
             .beside(self.threads)
+    }
+
+    /// Whether a complete run finds what there is of a kind about something of a type.
+    fn looks_for(&self, kind: Kind, ty: Option<RepositoryType>) -> bool {
+        let reads_all = self.verify && self.slice.is_all();
+        let can_see = match kind {
+            Kind::Corrupt | Kind::Unreadable => reads_all,
+            Kind::WrongSha256 => reads_all && self.sha256,
+            Kind::DeletedMeanwhile => false,
+            _ => true,
+        };
+        can_see && ty.map_or(self.types.len() == 3, |ty| self.types.contains(&ty))
     }
 
     /// Whether the contents of a shard are read.
@@ -239,6 +253,8 @@ pub struct Outcome {
     pub complete: bool,
     /// The shards that were looked at completely.
     pub complete_shards: Vec<Shard>,
+    /// What came of [`Aids::accepted`].
+    pub accepted: Option<Matches>,
 }
 
 /// What comparing all shards left in memory.
@@ -286,6 +302,8 @@ pub struct Aids<'a> {
     pub companion: Option<&'a dyn Companion>,
     /// Stores that may hold what is missing.
     pub backups: &'a [&'a dyn Backups],
+    /// Findings that do not count.
+    pub accepted: Option<&'a Accepted>,
 }
 
 /// Checks a repository as [`run`] does, with all the aids there are.
@@ -404,11 +422,17 @@ pub fn run_with(
     let complete = seen.complete_shards.len() == 256
         && !monitor.stopped()
         && !settler.second_look_failed.load(Ordering::Relaxed);
+    let judged = |kind, ty| complete && options.looks_for(kind, ty);
+    let accepted = match aids.accepted {
+        Some(accepted) => Some(accepted.set_apart(&findings, judged)?),
+        None => None,
+    };
     Ok(Outcome {
         findings,
         coverage: seen.coverage,
         complete,
         complete_shards: seen.complete_shards,
+        accepted,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::accept::{AcceptArguments, NewFile};
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::low_impact::LowImpactArguments;
@@ -76,6 +77,14 @@ pub struct Arguments {
     #[arg(long, value_name = "STORE")]
     store: Vec<PathBuf>,
     #[command(flatten)]
+    accept: AcceptArguments,
+    /// Begin a file of accepted findings from what this run finds
+    ///
+    /// What --accept covers is left out. The file must not be there yet. Look through it, and say in it why
+    /// each of them is no fault.
+    #[arg(long, value_name = "FILE")]
+    write_accept: Option<PathBuf>,
+    #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
     low_impact: LowImpactArguments,
@@ -137,10 +146,14 @@ fn attempt(
         progress
             .warn("--bwlimit limits the reading of contents, and without --verify none are read");
     }
+    let accepted = arguments.accept.read()?;
     arguments.low_impact.apply(progress);
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
     output.refuse_inside(tree.path(), "the repository")?;
+    let begin = arguments.write_accept.as_deref();
+    let begin = begin.map(|path| NewFile::at(path, tree.path()));
+    let begin = begin.transpose()?;
     progress.tell(&format!(
         "repository {}, depth {}, hosts {:?}, {}",
         tree.path().display(),
@@ -178,8 +191,9 @@ fn attempt(
         let catalog = source.read(global, sysconf.as_ref(), &programs, None, progress)?;
         let aids = Aids {
             live: source.live_rows(),
-            companion: None,
             backups: &backups,
+            accepted: accepted.as_ref(),
+            ..Aids::default()
         };
         let outcome = check::run_with(&tree, &catalog, aids, &options, progress)?;
         Ok((outcome, catalog))
@@ -203,5 +217,8 @@ fn attempt(
         clock,
     );
     output.write(&report, Some(&outcome.findings))?;
+    if let Some(begin) = begin {
+        begin.write(&outcome.findings)?;
+    }
     Ok(report.exit_status)
 }

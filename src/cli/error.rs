@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::exit;
 use crate::catalog::CatalogError;
-use crate::check::{CheckError, CompanionError};
+use crate::check::{AcceptError, CheckError, CompanionError};
 use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
@@ -93,6 +93,12 @@ impl From<CatalogError> for Failure {
 
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<AcceptError> for Failure {
+    fn from(error: AcceptError) -> Failure {
         Failure::of(error.is_misuse(), error)
     }
 }

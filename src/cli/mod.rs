@@ -3,6 +3,7 @@
 //! One file a command. What a library user would miss does not belong here; this is the only room
 //! that prints.
 
+mod accept;
 mod backup;
 mod check;
 mod completions;

@@ -4,6 +4,7 @@
 //! from a tree and a database that may be hostile: text escapes control characters, and JSON is
 //! always valid UTF-8.
 
+mod accepted;
 mod backup;
 mod drill;
 mod json;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use accepted::AcceptedFindings;
 pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
 pub use manifest::{ManifestReport, NotTaken};
@@ -28,7 +30,7 @@ pub use store::StoreCoverage;
 pub use text::{Style, printable};
 
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
-use crate::check::{Coverage, FailOn, Options, Outcome, Severity, Spool};
+use crate::check::{Coverage, FailOn, Kind, Options, Outcome, Severity, Spool, Tally};
 use crate::repository::Tree;
 
 /// Why a report could not be written.
@@ -68,6 +70,9 @@ pub struct Report {
     pub severities: BTreeMap<&'static str, u64>,
     /// Bytes concerned, by kind.
     pub bytes: BTreeMap<&'static str, u64>,
+    /// Findings that do not count, where some were accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedFindings>,
     /// What was looked at.
     pub coverage: LookedAt,
     /// What the tree was held against.
@@ -196,6 +201,8 @@ impl Report {
         let mut report = Report::blank("check", clock);
         report.complete = outcome.complete;
         report.count(&outcome.findings);
+        let accepted = outcome.accepted.as_ref();
+        report.accepted = accepted.map(|matches| AcceptedFindings::of(matches, &outcome.findings));
         let coverage = coverage(outcome, tree, options);
         report.catalog = Some(report_catalog(catalog));
         report.upload_names = upload_names(catalog);
@@ -251,11 +258,9 @@ impl Report {
             started: clock.text(),
             seconds: clock.seconds(),
             counts: BTreeMap::new(),
-            severities: Severity::ALL
-                .iter()
-                .map(|each| (each.as_str(), 0))
-                .collect(),
+            severities: counts(&[]).severities,
             bytes: BTreeMap::new(),
+            accepted: None,
             coverage: LookedAt::Repository(ReportCoverage::default()),
             catalog: None,
             upload_names: BTreeMap::new(),
@@ -263,11 +268,12 @@ impl Report {
     }
 
     fn count(&mut self, findings: &Spool) {
-        for (severity, kind, tally) in findings.tallies() {
-            *self.counts.entry(kind.as_str()).or_default() += tally.findings;
-            *self.severities.entry(severity.as_str()).or_default() += tally.findings;
-            *self.bytes.entry(kind.as_str()).or_default() += tally.bytes;
-        }
+        let Counts {
+            counts,
+            severities,
+            bytes,
+        } = counts(&findings.tallies());
+        (self.counts, self.severities, self.bytes) = (counts, severities, bytes);
     }
 
     fn severity(&self, severity: Severity) -> u64 {
@@ -286,7 +292,11 @@ impl Report {
             1 => "; 1 minor finding".to_owned(),
             minor => format!("; {} minor findings", grouped(minor)),
         };
+        let accepted = self.accepted.as_ref();
+        let minor = minor + &accepted.map_or(String::new(), AcceptedFindings::in_verdict);
+        let accepts_damage = accepted.is_some_and(AcceptedFindings::are_severe);
         let state = match (loss, recoverable) {
+            (0, 0) if accepts_damage => "nothing else is missing or damaged".to_owned(),
             (0, 0) if coverage.verify => "nothing is missing or damaged".to_owned(),
             (0, 0) => "nothing is missing, and all sizes are right".to_owned(),
             (0, _) => format!("{} to recover, nothing is lost", grouped(recoverable)),
@@ -344,6 +354,30 @@ impl Report {
         }
         verdict
     }
+}
+
+/// Findings by kind and severity.
+struct Counts {
+    counts: BTreeMap<&'static str, u64>,
+    severities: BTreeMap<&'static str, u64>,
+    bytes: BTreeMap<&'static str, u64>,
+}
+
+fn counts(tallies: &[(Severity, Kind, Tally)]) -> Counts {
+    let mut sums = Counts {
+        counts: BTreeMap::new(),
+        severities: Severity::ALL
+            .iter()
+            .map(|each| (each.as_str(), 0))
+            .collect(),
+        bytes: BTreeMap::new(),
+    };
+    for (severity, kind, tally) in tallies {
+        *sums.counts.entry(kind.as_str()).or_default() += tally.findings;
+        *sums.severities.entry(severity.as_str()).or_default() += tally.findings;
+        *sums.bytes.entry(kind.as_str()).or_default() += tally.bytes;
+    }
+    sums
 }
 
 fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage {
