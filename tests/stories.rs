@@ -20,6 +20,7 @@ mod drill;
 mod fetching;
 mod fixtures_story;
 mod interruption;
+mod ledger;
 mod made_up_servers;
 mod manifest;
 mod manual;

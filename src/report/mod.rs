@@ -8,6 +8,7 @@ mod accepted;
 mod backup;
 mod drill;
 mod json;
+mod ledger;
 mod manifest;
 mod number;
 mod restore;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use accepted::AcceptedFindings;
 pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
+pub use ledger::ReadSoFar;
 pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, counted, grouped};
 pub use restore::RestoredServer;
@@ -130,10 +132,25 @@ pub struct ReportCoverage {
     pub sha256: bool,
     /// Which part of the contents was asked for.
     pub slice: String,
+    /// How long contents were to be read at most, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<u64>,
     /// Files whose contents were read.
     pub read: Amount,
+    /// How many shards' contents were read to their end.
+    pub shards_read: u64,
+    /// How far all runs together have read, where that is noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<ReadSoFar>,
     /// The shards that were looked at completely.
     pub shards_complete: Vec<String>,
+}
+
+impl ReportCoverage {
+    /// Whether nothing but time was wanting, and that for everything.
+    fn lacked_time(&self) -> bool {
+        self.max_seconds.is_some() && self.shards_read == 0 && self.shards_complete.len() == 256
+    }
 }
 
 /// What the tree was held against, as reports say it.
@@ -316,6 +333,11 @@ impl Report {
         };
         let state = if self.complete {
             format!("{state}{minor}")
+        } else if coverage.lacked_time() {
+            format!(
+                "the time was over before the contents of one shard were read to their end: give \
+                 --max-duration more; {state}{minor}"
+            )
         } else {
             format!(
                 "not everything was looked at ({} of 256 parts were); in these {state}{minor}",
@@ -333,6 +355,12 @@ impl Report {
         };
         let read = if !coverage.verify {
             "contents not read (--verify reads them)".to_owned()
+        } else if coverage.max_seconds.is_some() {
+            format!(
+                "contents of {} read: {} of 256 shards",
+                grouped(coverage.read.files),
+                coverage.shards_read
+            )
         } else if coverage.slice == "1/1" {
             format!("contents of {} read", grouped(coverage.read.files))
         } else {
@@ -394,7 +422,10 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
         verify: options.verify,
         sha256: options.sha256,
         slice: options.slice.to_string(),
+        max_seconds: outcome.time_limit.map(|length| length.as_secs()),
         read: *read,
+        shards_read: outcome.shards_read,
+        ledger: outcome.standing.as_ref().map(ReadSoFar::of),
         shards_complete: outcome
             .complete_shards
             .iter()

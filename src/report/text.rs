@@ -191,6 +191,16 @@ fn looked_at(
     if coverage.verify {
         read(coverage.read, out)?;
     }
+    if let Some(ledger) = &coverage.ledger {
+        let now = match coverage.max_seconds {
+            Some(_) => format!(
+                "contents of {} of 256 shards read now; ",
+                coverage.shards_read
+            ),
+            None => String::new(),
+        };
+        writeln!(out, "  ledger    {now}{}", ledger.for_people())?;
+    }
     Ok(())
 }
 
