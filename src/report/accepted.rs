@@ -64,11 +64,19 @@ impl AcceptedFindings {
         }
     }
 
+    /// Whether some of them would be losses.
+    pub(super) fn have_losses(&self) -> bool {
+        self.have(Severity::Loss)
+    }
+
     /// Whether some of them would be losses or damage.
     pub(super) fn are_severe(&self) -> bool {
-        [Severity::Loss, Severity::Recoverable]
-            .iter()
-            .any(|each| self.severities.get(each.as_str()).is_some_and(|n| *n > 0))
+        self.have(Severity::Loss) || self.have(Severity::Recoverable)
+    }
+
+    fn have(&self, severity: Severity) -> bool {
+        let number = self.severities.get(severity.as_str());
+        number.is_some_and(|number| *number > 0)
     }
 
     /// What a verdict adds for them.

@@ -54,7 +54,7 @@ impl Report {
         let default = FailOn::Severity(Severity::Recoverable);
         report.exit_status = if made.record.complete {
             let lacks = made.record.counts.left_out(LEFT_WITHOUT_GOLD).files > 0;
-            u8::from(made.findings.fails(default) || lacks)
+            u8::from(made.findings.fails(default) || (lacks && !report.accepts_every_loss()))
         } else {
             3
         };
@@ -76,6 +76,12 @@ impl Report {
         report.verdict = report.backup_verdict(&new);
         report.coverage = LookedAt::NewSet(Box::new(new));
         report
+    }
+
+    /// Whether losses were accepted and no other is there: then so is what comes of them.
+    fn accepts_every_loss(&self) -> bool {
+        let accepted = self.accepted.as_ref();
+        self.severity(Severity::Loss) == 0 && accepted.is_some_and(AcceptedFindings::have_losses)
     }
 
     /// One sentence about the set.
