@@ -253,6 +253,8 @@ fn the_time_is_kept_in_a_large_shard_and_a_killed_run_keeps_what_it_has_read() {
         verdict.starts_with("INCOMPLETE: the time was over before"),
         "{verdict}"
     );
+    let unread = Fogold::check(&server.made_up.repository(), &server.dump).run();
+    assert_eq!(run.findings(), unread.findings());
     assert_eq!(
         fs::read(server.state().join("ledger.json")).expect("a ledger"),
         entries

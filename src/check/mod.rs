@@ -387,10 +387,7 @@ pub fn run_with(
         writer.finish()?;
     }
     let crew = Arc::new(crew_for(&comparer, monitor));
-    let order = match (aids.ledger, aids.time_limit) {
-        (Some(ledger), Some(_)) => ledger.order(&options.types),
-        _ => Shard::all().collect(),
-    };
+    let order = order(&aids, options);
     let parts = share_out(crew.threads(), monitor, |shards| {
         let Some(_seat) = crew.begin() else {
             return Ok(Seen::default());
@@ -473,6 +470,14 @@ pub fn run_with(
         standing: aids.ledger.map(|ledger| ledger.standing(&options.types)),
         accepted,
     })
+}
+
+/// The order in which shards are compared: where time is short, the ledger knows what comes first.
+fn order(aids: &Aids<'_>, options: &Options) -> Vec<Shard> {
+    match (aids.ledger, aids.time_limit) {
+        (Some(ledger), Some(_)) => ledger.order(&options.types),
+        _ => Shard::all().collect(),
+    }
 }
 
 /// How many threads may settle so many bytes of drafts: each holds a shard's, and the findings that
