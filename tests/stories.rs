@@ -2,6 +2,7 @@
 //!
 //! One binary for all of them, so that they are linked once and share one PostgreSQL.
 
+mod accept;
 mod backup;
 mod backup_again;
 mod backup_faults;
@@ -19,6 +20,7 @@ mod drill;
 mod fetching;
 mod fixtures_story;
 mod interruption;
+mod ledger;
 mod made_up_servers;
 mod manifest;
 mod manual;

@@ -124,6 +124,22 @@ fn what_no_unpacking_brings_back_is_not_left_to_it() {
         .collect();
     assert!(lost.is_subset(&held));
     assert_eq!(left_out(&full, "their gold was not found"), 0);
+
+    // Who has accepted that the golds are lost has accepted what comes of it, but no other loss.
+    let known = made_up.directory().join("known.accept");
+    let check = Fogold::check_configured(&made_up.sysconfdir());
+    let check = check.arg("--catalog").arg(made_up.dump());
+    check.arg("--write-accept").arg(&known).run().assert_code(1);
+    let accepting = || {
+        let store = MadeStore::nowhere();
+        let backup = store.backup_of(&made_up, "--gold-only").arg("--accept");
+        (backup.arg(&known).run(), left_out(&store, "their gold"))
+    };
+    let (outcome, without_gold) = accepting();
+    outcome.assert_code(0);
+    assert_eq!(without_gold, all);
+    lose_golds(&made_up, 1);
+    accepting().0.assert_code(1);
 }
 
 #[test]

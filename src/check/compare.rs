@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::io;
 
-use super::companion::{Companion, Listed};
+use super::companion::{Companion, Listed, ShardCompanion};
 use super::draft::{Draft, Verdict};
 use super::kind::{Kind, Severity};
+use super::reads::Reads;
 use super::{CheckError, Coverage, Options};
 use crate::catalog::{Catalog, Pfile, Sha256, ShardPfiles, Usage};
 use crate::monitor::Monitor;
@@ -31,6 +32,8 @@ pub(super) struct Compared {
     pub faults: HashMap<(bool, bool), u64>,
     /// A directory of the shard could not be read.
     pub incomplete: bool,
+    /// Of each type whose contents were read to their end, whether they were good.
+    pub contents: Vec<(RepositoryType, bool)>,
 }
 
 /// What is known of the contents of a file in its place.
@@ -66,6 +69,8 @@ pub(super) struct Comparer<'a> {
     pub monitor: &'a dyn Monitor,
     /// Unreadable directories above the shards.
     pub unreadable_above: Vec<TreePath>,
+    /// Whose contents are read.
+    pub reads: &'a Reads<'a>,
     /// Reads in place of `--verify`.
     pub companion: Option<&'a dyn Companion>,
 }
@@ -77,21 +82,15 @@ impl Comparer<'_> {
         shard: Shard,
         prover: &mut Prover,
     ) -> Result<Option<Compared>, CheckError> {
-        let listed_types = self.options.listed_types();
-        let read_types = self.options.read_types();
         let pfiles = self.catalog.shard(shard)?;
         let mut companion = match self.companion {
             Some(companion) => Some(companion.begin(shard, &pfiles)?),
             None => None,
         };
-        let reading = match &mut companion {
-            Some(companion) => Some(Reading::of(&mut **companion, &listed_types)),
-            None if self.options.reads(shard) => Some(Reading::of(prover, &read_types)),
-            None => None,
+        let mut listing = match &mut companion {
+            Some(companion) => self.list(shard, Some(&mut **companion)),
+            None => self.list_and_read(shard, prover),
         };
-        let mut listing =
-            self.tree
-                .list_shard(self.survey, shard, &listed_types, reading, self.monitor);
         if self.monitor.stopped() {
             return Ok(None);
         }
@@ -108,6 +107,10 @@ impl Comparer<'_> {
         compared.strays = std::mem::take(&mut listing.strays);
         let mut files = self.files(listing, &mut compared.coverage);
         files.retain(|file| !matches!(file.contents, Contents::Vanished));
+        let is_read = self.companion.is_none() && self.reads.contains(shard);
+        if is_read && self.unreadable_above.is_empty() {
+            compared.contents = self.contents(&files, compared.incomplete);
+        }
         if let Some(companion) = companion {
             let listed: Vec<Listed> = files
                 .iter()
@@ -127,6 +130,46 @@ impl Comparer<'_> {
         };
         join.run(&files);
         Ok(Some(compared))
+    }
+
+    /// Lists a shard; who goes along reads.
+    fn list(&self, shard: Shard, companion: Option<&mut dyn ShardCompanion>) -> Listing {
+        let types = self.options.listed_types();
+        let reading = companion.map(|companion| Reading::of(companion, &types));
+        self.tree
+            .list_shard(self.survey, shard, &types, reading, self.monitor)
+    }
+
+    /// Lists a shard, and reads its contents where that was asked for and there is time.
+    fn list_and_read(&self, shard: Shard, prover: &mut Prover) -> Listing {
+        if self.reads.begin(shard) {
+            let (listed, read) = (self.options.listed_types(), self.options.read_types());
+            let until = self.reads.until(self.monitor);
+            let reading = Some(Reading::of(prover, &read));
+            let listing = self
+                .tree
+                .list_shard(self.survey, shard, &listed, reading, &until);
+            if !until.was_over() {
+                return listing;
+            }
+            self.reads.give_up(shard);
+        }
+        self.list(shard, None)
+    }
+
+    /// Of each type that is reported on, whether all contents that were read are good.
+    fn contents(&self, files: &[File], incomplete: bool) -> Vec<(RepositoryType, bool)> {
+        let is_bad = |file: &&File| {
+            matches!(
+                file.contents,
+                Contents::Corrupt(_) | Contents::Unreadable(_)
+            )
+        };
+        let bad: Vec<RepositoryType> = files.iter().filter(is_bad).map(|file| file.ty).collect();
+        let types = self.options.types.iter();
+        types
+            .map(|ty| (*ty, !incomplete && !bad.contains(ty)))
+            .collect()
     }
 
     /// Turns what the tree holds besides files into drafts.
@@ -280,7 +323,7 @@ impl Join<'_> {
         };
         // A copy that was not read although contents count is proven later, one by one.
         let is_proven =
-            self.wants(RepositoryType::Files) || !self.comparer.options.reads(name.shard());
+            self.wants(RepositoryType::Files) || !self.comparer.reads.contains(name.shard());
         let good_gold = good(gold);
         let good_derived = good(derived).filter(|_| is_proven);
         if pfile.is_some_and(Pfile::in_gold)

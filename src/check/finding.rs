@@ -97,6 +97,12 @@ pub struct Finding {
     /// More, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// A person has seen and accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<bool>,
+    /// Why it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Finding {
@@ -122,6 +128,8 @@ impl Finding {
             modified: None,
             age_days: None,
             detail: None,
+            accepted: None,
+            reason: None,
         }
     }
 

@@ -100,8 +100,8 @@ kinds! {
              fetch the URL, see that sha1sum, md5sum and the size agree with the name, and \
              put the file at the path. Recovery 'backup': fogold restore STORE --only gold, \
              which leaves good files alone. Recovery 'none': run the check with --store for \
-             every store of backups there is; without one, keep the upload for its results, \
-             or delete it in FOSSology.",
+             every store of backups there is; without one, keep the upload for its results and \
+             accept the finding (--accept), or delete the upload in FOSSology.",
     }
     /// A file of an upload is not in files.
     MissingDerived = "missing-derived" {
@@ -202,7 +202,7 @@ kinds! {
              -I leave them by right: their version control contents are imported and kept out \
              of the tree.",
         mend: "It takes space and nothing else. Leave the files of uploads unpacked with -I \
-             alone. Look first whether a partial-tree finding explains them: then they belong \
+             alone, and accept them (--accept). Look first whether a partial-tree finding explains them: then they belong \
              to that upload.",
     }
     /// A left-over of an interrupted import.
@@ -232,8 +232,10 @@ kinds! {
              directory that is no part of the layout (one finding stands for all that is in \
              it, though well-named files there are still judged), a symbolic link, a fifo or a \
              device. FOSSology ignores it; fogold follows no symbolic link. lost+found and \
-             snapshots at the top of the repository are reported here too, and do no harm.",
-        mend: "Find out who put it there, and let them take it away. Nothing needs to be done.",
+             snapshots at the top of the repository are reported here too, and do no harm. \
+             fogold cannot mend it.",
+        mend: "Find out who put it there, and let them take it away, or accept it (--accept). \
+             Nothing needs to be done.",
     }
     /// FOSSology cannot get at a file or directory.
     WrongMode = "wrong-mode" {
@@ -254,7 +256,8 @@ kinds! {
              wrote rows by itself. fogold cannot mend it.",
         mend: "Look at the row: psql -d fossology -c 'SELECT * FROM pfile WHERE pfile_pk = N'. \
              If uploads are named, delete them in FOSSology and upload them again, or restore \
-             the row from a dump of a better day. If nothing refers to it, it does no harm.",
+             the row from a dump of a better day. If nothing refers to it, it does no harm: \
+             accept it (--accept).",
     }
     /// Several rows for one name.
     DuplicatePfile = "duplicate-pfile" {
@@ -263,7 +266,7 @@ kinds! {
              keys. Releases before 3.10, and rows with and without a sha256, made them. They \
              share one file and do no harm, but FOSSology may scan the same contents twice. \
              fogold cannot mend it.",
-        mend: "Nothing needs to be done.",
+        mend: "Nothing needs to be done; once you know of it, accept it (--accept).",
     }
     /// A row that nothing refers to and that has no file.
     PfileWithoutUse = "pfile-without-use" {
@@ -272,7 +275,8 @@ kinds! {
              in gold nor in files: what a deletion that was interrupted between files and rows \
              leaves. fogold cannot mend it.",
         mend: "Nothing needs to be done. Findings of FOSSology's agents may still hang on the \
-             row; delete it by hand only after a look at what refers to it.",
+             row; delete it by hand only after a look at what refers to it, or accept it \
+             (--accept).",
     }
     /// An upload or tree row points at a pfile row that does not exist.
     DanglingReference = "dangling-reference" {
@@ -283,7 +287,7 @@ kinds! {
              said is gone, so nobody can tell which file it was. fogold cannot mend it.",
         mend: "For an upload, restore the database from a backup that has the row. For tree \
              rows, delete the upload in FOSSology and upload it again: its original is in \
-             gold.",
+             gold. Where neither can be done, accept it (--accept).",
     }
     /// A row's sha256 differs from the contents.
     WrongSha256 = "wrong-sha256" {
@@ -291,10 +295,10 @@ kinds! {
         meaning: "The sha256 in a row of pfile is not that of the contents, though sha1, md5 and \
              size are; or it is no digest at all. A migration that was interrupted, or an edit \
              by hand. FOSSology passes it on in its reports. Only a check with --verify \
-             --sha256 sees it; a row without a sha256 is no finding.",
+             --sha256 sees it; a row without a sha256 is no finding. fogold cannot mend it.",
         mend: "Take the value from sha256sum of the file, in upper case: psql -d fossology -c \
              \"UPDATE pfile SET pfile_sha256 = 'DIGEST' WHERE pfile_pk = N\", or set it to \
-             NULL.",
+             NULL, or accept it (--accept).",
     }
     /// An upload that points at no pfile.
     UploadWithoutPfile = "upload-without-pfile" {
@@ -303,7 +307,8 @@ kinds! {
              it is an upload that failed: an empty file, a fetch that found nothing. With a \
              tree, or marked as unpacked, its original was forgotten, by a deletion that was \
              interrupted or by hand. fogold cannot mend it.",
-        mend: "Delete the upload in FOSSology, and upload it again if it is wanted.",
+        mend: "Delete the upload in FOSSology, and upload it again if it is wanted; or accept it \
+             (--accept), and it no longer counts.",
     }
     /// Fewer tree rows than the unpack processed.
     PartialTree = "partial-tree" {
@@ -434,8 +439,11 @@ mod tests {
             Kind::PfileWithoutUse,
             Kind::DanglingReference,
             Kind::UploadWithoutPfile,
+            Kind::WrongSha256,
+            Kind::Foreign,
         ] {
             assert!(kind.meaning().contains("fogold cannot mend it"), "{kind}");
+            assert!(kind.mend().contains("--accept"), "{kind}");
         }
     }
 

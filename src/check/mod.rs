@@ -11,11 +11,14 @@
 //! The check changes nothing. It can be stopped at any time, and then tells the truth about the
 //! shards that it had finished.
 
+mod accept;
 mod companion;
 mod compare;
 mod draft;
 mod finding;
 mod kind;
+mod ledger;
+mod reads;
 mod settle;
 mod slice;
 mod spool;
@@ -25,12 +28,16 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 
+pub use accept::{AcceptError, Accepted, Matches, write as write_accepted};
 pub use companion::{Backups, Companion, CompanionError, Listed, ShardCompanion};
 pub use finding::{Finding, Recovery, path_text};
 pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
+pub use ledger::{Ledger, LedgerError, Standing};
+pub use reads::TimeLimit;
 pub use slice::{BadSlice, Slice};
 pub use spool::{Batch, Spool, Tally};
 
@@ -44,6 +51,7 @@ use crate::repository::{
 use crate::sysconf::RepositoryType;
 use compare::{Compared, Comparer};
 use draft::StrayRecord;
+use reads::Reads;
 use settle::Settler;
 
 /// What settling drafts may take of the memory that a check has in all.
@@ -101,6 +109,18 @@ impl Options {
         Prover::new(with_sha256)
             .sparing(&self.low_impact)
             .beside(self.threads)
+    }
+
+    /// Whether a complete run finds what there is of a kind about something of a type.
+    fn looks_for(&self, kind: Kind, ty: Option<RepositoryType>, shards_read: u64) -> bool {
+        let reads_all = shards_read == 256;
+        let can_see = match kind {
+            Kind::Corrupt | Kind::Unreadable => reads_all,
+            Kind::WrongSha256 => reads_all && self.sha256,
+            Kind::DeletedMeanwhile => false,
+            _ => true,
+        };
+        can_see && ty.map_or(self.types.len() == 3, |ty| self.types.contains(&ty))
     }
 
     /// Whether the contents of a shard are read.
@@ -239,6 +259,14 @@ pub struct Outcome {
     pub complete: bool,
     /// The shards that were looked at completely.
     pub complete_shards: Vec<Shard>,
+    /// The shards whose contents were read to their end.
+    pub shards_read: u64,
+    /// How long contents were read at most.
+    pub time_limit: Option<Duration>,
+    /// How far the repository has been read, by this run and those before it.
+    pub standing: Option<Standing>,
+    /// What came of [`Aids::accepted`].
+    pub accepted: Option<Matches>,
 }
 
 /// What comparing all shards left in memory.
@@ -246,6 +274,7 @@ pub struct Outcome {
 struct Seen {
     coverage: Coverage,
     complete_shards: Vec<Shard>,
+    shards_read: u64,
     golds_at_risk: Vec<crate::repository::RepositoryName>,
     faults: HashMap<(bool, bool), u64>,
 }
@@ -254,6 +283,7 @@ impl Seen {
     fn add(&mut self, other: Seen) {
         self.coverage.add(&other.coverage);
         self.complete_shards.extend(other.complete_shards);
+        self.shards_read += other.shards_read;
         self.golds_at_risk.extend(other.golds_at_risk);
         for (fault, count) in other.faults {
             *self.faults.entry(fault).or_default() += count;
@@ -286,6 +316,12 @@ pub struct Aids<'a> {
     pub companion: Option<&'a dyn Companion>,
     /// Stores that may hold what is missing.
     pub backups: &'a [&'a dyn Backups],
+    /// Findings that do not count.
+    pub accepted: Option<&'a Accepted>,
+    /// Where it is noted which contents were read.
+    pub ledger: Option<&'a Ledger>,
+    /// How long contents are read; those first that the ledger says.
+    pub time_limit: Option<TimeLimit>,
 }
 
 /// Checks a repository as [`run`] does, with all the aids there are.
@@ -317,6 +353,7 @@ pub fn run_with(
     let summary = catalog.summary();
     monitor.phase(Phase::Tree, Some(summary.gold.files + summary.files.files));
 
+    let reads = Reads::of(options, aids.time_limit, aids.ledger);
     let comparer = Comparer {
         tree,
         catalog,
@@ -324,6 +361,7 @@ pub fn run_with(
         options,
         monitor,
         unreadable_above,
+        reads: &reads,
         companion: aids.companion,
     };
     let above_complete = comparer.unreadable_above.is_empty();
@@ -349,12 +387,21 @@ pub fn run_with(
         writer.finish()?;
     }
     let crew = Arc::new(crew_for(&comparer, monitor));
+    let order = order(&aids, options);
     let parts = share_out(crew.threads(), monitor, |shards| {
         let Some(_seat) = crew.begin() else {
             return Ok(Seen::default());
         };
         let prover = options.prover(options.sha256).in_crew(&crew);
-        compare_shards(&comparer, prover, shards, &drafts, &strays)
+        let mut shards = shards.map(|turn| order[usize::from(turn)]);
+        compare_shards(
+            &comparer,
+            prover,
+            &mut shards,
+            aids.ledger,
+            &drafts,
+            &strays,
+        )
     })?;
     if let Some(source) = tree.exhausted() {
         return Err(CheckError::Exhausted { source });
@@ -378,6 +425,7 @@ pub fn run_with(
         tree,
         catalog,
         options,
+        reads: &reads,
         monitor,
         live: aids.live,
         backups: aids.backups,
@@ -401,15 +449,35 @@ pub fn run_with(
         }
         Ok::<(), CatalogError>(())
     })?;
+    // A time in which no shard can be read would leave every run without a look at any contents.
+    let has_read = aids.time_limit.is_none() || seen.shards_read > 0;
     let complete = seen.complete_shards.len() == 256
+        && has_read
         && !monitor.stopped()
         && !settler.second_look_failed.load(Ordering::Relaxed);
+    let judged = |kind, ty| complete && options.looks_for(kind, ty, seen.shards_read);
+    let accepted = match aids.accepted {
+        Some(accepted) => Some(accepted.set_apart(&findings, judged)?),
+        None => None,
+    };
     Ok(Outcome {
         findings,
         coverage: seen.coverage,
         complete,
         complete_shards: seen.complete_shards,
+        shards_read: seen.shards_read,
+        time_limit: aids.time_limit.map(|limit| limit.length),
+        standing: aids.ledger.map(|ledger| ledger.standing(&options.types)),
+        accepted,
     })
+}
+
+/// The order in which shards are compared: where time is short, the ledger knows what comes first.
+fn order(aids: &Aids<'_>, options: &Options) -> Vec<Shard> {
+    match (aids.ledger, aids.time_limit) {
+        (Some(ledger), Some(_)) => ledger.order(&options.types),
+        _ => Shard::all().collect(),
+    }
 }
 
 /// How many threads may settle so many bytes of drafts: each holds a shard's, and the findings that
@@ -477,14 +545,16 @@ fn fitting(room: u64, each: u64) -> usize {
 fn compare_shards(
     comparer: &Comparer<'_>,
     mut prover: Prover,
-    shards: &mut dyn Iterator<Item = u8>,
+    shards: &mut dyn Iterator<Item = Shard>,
+    ledger: Option<&Ledger>,
     drafts: &Arc<Scatter>,
     strays: &Arc<Scatter>,
 ) -> Result<Seen, CheckError> {
     let mut seen = Seen::default();
     let mut draft_writer = drafts.writer();
     let mut stray_writer = strays.writer();
-    for shard in shards.map(Shard) {
+    for shard in shards {
+        let began = jiff::Timestamp::now();
         let Some(compared) = comparer.compare(shard, &mut prover)? else {
             break;
         };
@@ -494,7 +564,12 @@ fn compare_shards(
         for stray in compared.strays {
             put_stray(&mut stray_writer, stray)?;
         }
+        // What this process had no means to read is not bad.
+        if let (Some(ledger), None) = (ledger, comparer.tree.exhausted()) {
+            ledger.note(shard, began, &compared.contents);
+        }
         seen.add(Seen {
+            shards_read: u64::from(!compared.contents.is_empty()),
             coverage: compared.coverage,
             complete_shards: (!compared.incomplete)
                 .then_some(shard)

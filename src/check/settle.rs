@@ -8,6 +8,7 @@ use super::companion::Backups;
 use super::draft::{self, Draft, StrayRecord, Verdict};
 use super::finding::{Finding, Recovery, path_text};
 use super::kind::{Kind, Severity};
+use super::reads::Reads;
 use super::spool::Batch;
 use crate::catalog::scatter::Scatter;
 use crate::catalog::{
@@ -23,6 +24,8 @@ pub(super) struct Settler<'a> {
     pub tree: &'a Tree,
     pub catalog: &'a Catalog,
     pub options: &'a Options,
+    /// Whose contents were read.
+    pub reads: &'a Reads<'a>,
     pub monitor: &'a dyn Monitor,
     pub live: Option<&'a dyn LiveRows>,
     pub backups: &'a [&'a dyn Backups],
@@ -126,7 +129,7 @@ impl Settler<'_> {
                 stray,
             })
             .collect();
-        if self.options.reads(shard) {
+        if self.reads.contains(shard) {
             let unread: Vec<usize> = (0..judged.len())
                 .filter(|index| judged[*index].bad.is_none())
                 .collect();
@@ -134,7 +137,9 @@ impl Settler<'_> {
                 .iter()
                 .map(|index| claim(&judged[*index].stray))
                 .collect();
-            for (at, result) in self.tree.prove(&claims, prover, self.monitor) {
+            // Of what lies astray, no more is read than there is time for.
+            let until = self.reads.until(self.monitor);
+            for (at, result) in self.tree.prove(&claims, prover, &until) {
                 judged[unread[at]].bad = match result {
                     Ok(proof) if proof.holds() => None,
                     Ok(proof) => {
@@ -252,7 +257,7 @@ impl Settler<'_> {
         let other = RepositoryType::Files;
         if ty != RepositoryType::Gold
             || self.options.types.contains(&other)
-            || !self.options.reads(name.shard())
+            || !self.reads.contains(name.shard())
         {
             return None;
         }

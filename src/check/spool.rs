@@ -3,14 +3,15 @@
 //! There can be millions of findings, so they are not held in memory: each is written, as the JSON
 //! line that reports print, to a scratch file that has no name. Groups of one severity and kind are
 //! kept apart, and within a group what concerns the whole repository comes before shard 00, 01, …;
-//! the order in which threads deliver shards does not matter.
+//! the order in which threads deliver shards does not matter. Findings that somebody has accepted
+//! come after the others of their severity and kind, and are counted apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -28,17 +29,27 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.findings += other.findings;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// What is kept together: findings of one severity and kind, and whether they are accepted.
+type GroupKey = (Severity, Kind, bool);
+
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     offset: u64,
     length: usize,
+    tally: Tally,
 }
 
 #[derive(Debug, Default)]
 struct Index {
     end: u64,
-    extents: BTreeMap<(Severity, Kind, u16), Extent>,
-    tallies: BTreeMap<(Severity, Kind), Tally>,
+    extents: BTreeMap<(GroupKey, u16), Extent>,
 }
 
 /// Text is kept, and written, in pieces of about this size.
@@ -55,7 +66,7 @@ pub struct Spool {
 /// The findings of one shard (or of what is above the shards), while they are made.
 #[derive(Debug, Default)]
 pub struct Batch {
-    groups: BTreeMap<(Severity, Kind), Group>,
+    groups: BTreeMap<GroupKey, Group>,
 }
 
 /// The findings of one severity and kind, as lines in the order in which they came. A shard can have
@@ -123,10 +134,16 @@ impl Batch {
     pub fn push(&mut self, finding: Finding) {
         let group = self
             .groups
-            .entry((finding.severity, finding.kind))
+            .entry((
+                finding.severity,
+                finding.kind,
+                finding.accepted == Some(true),
+            ))
             .or_default();
-        group.tally.findings += 1;
-        group.tally.bytes = group.tally.bytes.saturating_add(finding.bytes.unwrap_or(0));
+        group.tally.add(Tally {
+            findings: 1,
+            bytes: finding.bytes.unwrap_or(0),
+        });
         let line = group.lines.add(|out| {
             // Writing to memory fails only for maps whose keys are no text, and a finding has none.
             let _ = serde_json::to_writer(&mut *out, &finding);
@@ -179,19 +196,19 @@ impl Spool {
     /// Takes in a batch. `sequence` orders batches: 0 for what is above the shards, 1 + the shard's
     /// number for a shard; each is delivered once.
     pub fn deliver(&self, sequence: u16, batch: Batch) -> Result<(), CatalogError> {
-        for ((severity, kind), mut group) in batch.groups {
+        for (key, mut group) in batch.groups {
             group.sort();
             let length = group.lines.length;
             let offset = {
-                let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut index = self.index();
                 let offset = index.end;
                 index.end += length as u64;
-                index
-                    .extents
-                    .insert((severity, kind, sequence), Extent { offset, length });
-                let total = index.tallies.entry((severity, kind)).or_default();
-                total.findings += group.tally.findings;
-                total.bytes = total.bytes.saturating_add(group.tally.bytes);
+                let extent = Extent {
+                    offset,
+                    length,
+                    tally: group.tally,
+                };
+                index.extents.insert((key, sequence), extent);
                 offset
             };
             self.write(&group, offset)?;
@@ -218,85 +235,144 @@ impl Spool {
         write(&mut piece)
     }
 
-    /// Number and bytes by severity and kind, the worst first.
+    /// Sets findings of some kinds apart: those to which `reason` has an answer are accepted for it.
+    pub fn set_apart(
+        &self,
+        kinds: &BTreeSet<Kind>,
+        mut reason: impl FnMut(&Finding) -> Option<String>,
+    ) -> Result<(), CatalogError> {
+        let of_kind = self.extents(|(_, kind, accepted)| kinds.contains(&kind) && !accepted);
+        for ((key, sequence), extent) in of_kind {
+            let mut batch = Batch::default();
+            let mut changed = false;
+            self.for_each_in(extent, |mut finding| -> Result<(), CatalogError> {
+                finding.reason = reason(&finding);
+                finding.accepted = finding.reason.is_some().then_some(true);
+                changed |= finding.accepted.is_some();
+                batch.push(finding);
+                Ok(())
+            })?;
+            if changed {
+                self.index().extents.remove(&(key, sequence));
+                self.deliver(sequence, batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Number and bytes by severity and kind, the worst first, of the findings that count.
     pub fn tallies(&self) -> Vec<(Severity, Kind, Tally)> {
-        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index
-            .tallies
-            .iter()
-            .map(|((severity, kind), tally)| (*severity, *kind, *tally))
+        self.tallies_of(false)
+    }
+
+    /// The same of those that are accepted.
+    pub fn accepted(&self) -> Vec<(Severity, Kind, Tally)> {
+        self.tallies_of(true)
+    }
+
+    fn tallies_of(&self, accepted: bool) -> Vec<(Severity, Kind, Tally)> {
+        let mut tallies: BTreeMap<(Severity, Kind), Tally> = BTreeMap::new();
+        for (((severity, kind, set_apart), _), extent) in &self.index().extents {
+            if *set_apart == accepted {
+                let tally = tallies.entry((*severity, *kind)).or_default();
+                tally.add(extent.tally);
+            }
+        }
+        tallies
+            .into_iter()
+            .map(|((severity, kind), tally)| (severity, kind, tally))
             .collect()
     }
 
-    /// Whether any finding meets `fail_on`.
+    /// Whether any finding that counts meets `fail_on`.
     pub fn fails(&self, fail_on: FailOn) -> bool {
         self.tallies()
             .iter()
             .any(|(severity, kind, _)| fail_on.is_met_by(*kind, *severity))
     }
 
-    /// Calls `each` with the JSON lines of every finding, in order, in pieces of whole lines.
+    /// Calls `each` with the JSON lines of every finding, the accepted ones among them, in order, in
+    /// pieces of whole lines.
     pub fn for_each_piece<E: From<CatalogError>>(
         &self,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (_, extent) in self.extents(|_, _| true) {
+        for (_, extent) in self.extents(|_| true) {
             each(&self.read(extent)?)?;
         }
         Ok(())
     }
 
-    /// The first `most` findings of a severity and kind.
+    /// The first `most` findings of a severity and kind that count.
     pub fn first(
         &self,
         severity: Severity,
         kind: Kind,
         most: usize,
     ) -> Result<Vec<Finding>, CatalogError> {
+        self.first_of((severity, kind, false), most)
+    }
+
+    /// The same of those that are accepted.
+    pub fn first_accepted(
+        &self,
+        severity: Severity,
+        kind: Kind,
+        most: usize,
+    ) -> Result<Vec<Finding>, CatalogError> {
+        self.first_of((severity, kind, true), most)
+    }
+
+    fn first_of(&self, wanted: GroupKey, most: usize) -> Result<Vec<Finding>, CatalogError> {
         let mut findings = Vec::new();
-        for (_, extent) in self.extents(|s, k| s == severity && k == kind) {
-            let bytes = self.read(extent)?;
-            for line in bytes
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.is_empty())
-            {
+        for (_, extent) in self.extents(|key| key == wanted) {
+            for line in self.read(extent)?.split_inclusive(|byte| *byte == b'\n') {
                 if findings.len() == most {
                     return Ok(findings);
                 }
-                let finding = serde_json::from_slice(line)
-                    .map_err(|error| self.failed(io::Error::other(error)))?;
-                findings.push(finding);
+                findings.push(self.parse(line)?);
             }
         }
         Ok(findings)
     }
 
-    /// Calls `each` with every finding of a severity and kind, in order.
+    /// Calls `each` with every finding of a severity and kind that counts, in order.
     pub fn for_each<E: From<CatalogError>>(
         &self,
         severity: Severity,
         kind: Kind,
         mut each: impl FnMut(Finding) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (_, extent) in self.extents(|s, k| s == severity && k == kind) {
-            for line in self.read(extent)?.split_inclusive(|byte| *byte == b'\n') {
-                let finding = serde_json::from_slice(line)
-                    .map_err(|error| self.failed(io::Error::other(error)))?;
-                each(finding)?;
-            }
+        for (_, extent) in self.extents(|key| key == (severity, kind, false)) {
+            self.for_each_in(extent, &mut each)?;
         }
         Ok(())
     }
 
-    fn extents(
+    fn for_each_in<E: From<CatalogError>>(
         &self,
-        wanted: impl Fn(Severity, Kind) -> bool,
-    ) -> Vec<((Severity, Kind, u16), Extent)> {
-        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index
+        extent: Extent,
+        mut each: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for line in self.read(extent)?.split_inclusive(|byte| *byte == b'\n') {
+            each(self.parse(line)?)?;
+        }
+        Ok(())
+    }
+
+    fn parse(&self, line: &[u8]) -> Result<Finding, CatalogError> {
+        serde_json::from_slice(line).map_err(|error| self.failed(io::Error::other(error)))
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extents(&self, wanted: impl Fn(GroupKey) -> bool) -> Vec<((GroupKey, u16), Extent)> {
+        self.index()
             .extents
             .iter()
-            .filter(|((severity, kind, _), _)| wanted(*severity, *kind))
+            .filter(|((key, _), _)| wanted(*key))
             .map(|(key, extent)| (*key, *extent))
             .collect()
     }

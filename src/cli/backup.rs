@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::accept::AcceptArguments;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::low_impact::LowImpactArguments;
@@ -54,6 +55,8 @@ pub struct Arguments {
     #[arg(long)]
     with_passwords: bool,
     #[command(flatten)]
+    accept: AcceptArguments,
+    #[command(flatten)]
     low_impact: LowImpactArguments,
     /// A shell command that stops FOSSology's scheduler before the dump is taken
     #[arg(long, value_name = "CMD", requires = "start_scheduler")]
@@ -78,12 +81,17 @@ pub(super) fn run(
         // The process ends here; there is nobody to tell of a closed output.
         let _ = last.write(&Report::of_nothing("backup", clock), None);
     }));
-    let result = attempt(global, arguments, progress, interrupt, &output);
+    let result = arguments.accept.read().and_then(|accepted| {
+        let (made, store, is_started) = attempt(global, arguments, progress, interrupt, &output)?;
+        // A set names all that was wrong when it was made, whoever accepts it.
+        let matches = accepted.map(|accepted| accepted.set_apart(&made.findings, |_, _| false));
+        Ok((made, store, is_started, matches.transpose()?))
+    });
     interrupt.forget_last_word();
     progress.finish();
     match result {
-        Ok((made, store, is_started)) => {
-            let mut report = Report::of_backup(&made, &store, clock);
+        Ok((made, store, is_started, accepted)) => {
+            let mut report = Report::of_backup(&made, accepted.as_ref(), &store, clock);
             if !is_started {
                 // The set is whole, and the server does not work: never 0.
                 report.exit_status = exit::WORLD;

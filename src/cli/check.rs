@@ -1,20 +1,24 @@
 //! `fogold check`: the repository against the database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use jiff::SignedDuration;
 
+use super::accept::{AcceptArguments, NewFile};
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::low_impact::LowImpactArguments;
-use super::output::{Output, OutputArguments};
+use super::output::{Output, OutputArguments, is_inside};
 use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::source::Source;
 use super::{Global, exit, place};
-use crate::check::{self, Aids, Backups, FailOn, Options, Slice};
+use crate::check::{self, Aids, Backups, FailOn, Ledger, Options, Slice, TimeLimit};
 use crate::monitor::Monitor;
 use crate::report::{Clock, Report};
+use crate::state::State;
 use crate::store::Store;
 use crate::store::held::Held;
 use crate::sysconf::RepositoryType;
@@ -41,6 +45,13 @@ pub struct Arguments {
     /// reading of --verify is limited; everything else is checked in full each time.
     #[arg(long, value_name = "I/N|auto/N", default_value = "1/1")]
     slice: Slice,
+    /// Read contents for so long, those first that were read least recently (with --verify and --state)
+    ///
+    /// A number of hours, minutes or seconds: 2h, 90m, 1h30m. The time begins with the run; when it is
+    /// over, no more contents are read, and everything else is checked in full. What was bad the last time
+    /// comes first. The report says how long ago all contents were read.
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "slice")]
+    max_duration: Option<Duration>,
     /// Report on these types only
     ///
     /// Findings about uploads are reported whatever the types.
@@ -76,6 +87,14 @@ pub struct Arguments {
     #[arg(long, value_name = "STORE")]
     store: Vec<PathBuf>,
     #[command(flatten)]
+    accept: AcceptArguments,
+    /// Begin a file of accepted findings from what this run finds
+    ///
+    /// What --accept covers is left out. The file must not be there yet. Look through it, and say in it why
+    /// each of them is no fault.
+    #[arg(long, value_name = "FILE")]
+    write_accept: Option<PathBuf>,
+    #[command(flatten)]
     programs: ProgramArguments,
     #[command(flatten)]
     low_impact: LowImpactArguments,
@@ -105,6 +124,44 @@ impl Arguments {
         types.dedup();
         types
     }
+
+    /// Whether a limit of time, where there is one, can be meant.
+    fn can_limit_time(&self, global: &Global) -> Result<(), Failure> {
+        let lacks = match self.max_duration {
+            None => return Ok(()),
+            Some(_) if !self.slice.is_all() => "goes by the time, and --slice by parts: give one",
+            Some(_) if !self.verify => "limits the reading of contents: give --verify too",
+            Some(_) if global.state.is_none() => {
+                "goes on where the last run ended: give --state DIR too, where that is noted"
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Failure::misuse(format_args!("--max-duration {lacks}")))
+    }
+}
+
+/// The text of `--max-duration`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Option<SignedDuration> = text.parse().ok();
+    let length = parsed.and_then(|length| Duration::try_from(length).ok());
+    length
+        .filter(|length| !length.is_zero())
+        .ok_or_else(|| "want a time such as 2h, 90m, 1h30m or 90s".to_owned())
+}
+
+/// The ledger of a repository, where there is a state directory.
+fn ledger(global: &Global, root: &Path, progress: &Progress) -> Result<Option<Ledger>, Failure> {
+    let Some(directory) = &global.state else {
+        return Ok(None);
+    };
+    if is_inside(&directory.join("file"), root)? {
+        return Err(Failure::misuse(format_args!(
+            "--state {}: inside the repository, into which fogold writes nothing",
+            directory.display()
+        )));
+    }
+    let state = State::open(directory)?;
+    Ok(Some(Ledger::open(state, root, progress)))
 }
 
 pub(super) fn run(
@@ -113,9 +170,13 @@ pub(super) fn run(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<u8, Failure> {
-    let clock = Clock::start();
+    let (clock, began) = (Clock::start(), Instant::now());
     let output = arguments.output.output(global)?;
-    let result = attempt(global, arguments, progress, interrupt, &output, clock);
+    let limit = arguments.max_duration;
+    let limit = limit.map(|length| TimeLimit { began, length });
+    let result = attempt(
+        global, arguments, progress, interrupt, &output, clock, limit,
+    );
     interrupt.forget_last_word();
     output.tell_failure("check", clock, &result, progress);
     result
@@ -129,7 +190,9 @@ fn attempt(
     interrupt: &Interrupt,
     output: &Output,
     clock: Clock,
+    time_limit: Option<TimeLimit>,
 ) -> Result<u8, Failure> {
+    arguments.can_limit_time(global)?;
     if !arguments.slice.is_all() && !arguments.verify {
         progress.warn("--slice says which contents to read, and without --verify none are read");
     }
@@ -137,10 +200,15 @@ fn attempt(
         progress
             .warn("--bwlimit limits the reading of contents, and without --verify none are read");
     }
+    let accepted = arguments.accept.read()?;
     arguments.low_impact.apply(progress);
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
     output.refuse_inside(tree.path(), "the repository")?;
+    let begin = arguments.write_accept.as_deref();
+    let begin = begin.map(|path| NewFile::at(path, tree.path()));
+    let begin = begin.transpose()?;
+    let ledger = ledger(global, tree.path(), progress)?;
     progress.tell(&format!(
         "repository {}, depth {}, hosts {:?}, {}",
         tree.path().display(),
@@ -178,12 +246,16 @@ fn attempt(
         let catalog = source.read(global, sysconf.as_ref(), &programs, None, progress)?;
         let aids = Aids {
             live: source.live_rows(),
-            companion: None,
             backups: &backups,
+            accepted: accepted.as_ref(),
+            ledger: ledger.as_ref(),
+            time_limit,
+            ..Aids::default()
         };
         let outcome = check::run_with(&tree, &catalog, aids, &options, progress)?;
         Ok((outcome, catalog))
     });
+    let noted = ledger.map_or(Ok(()), Ledger::end);
     interrupt.forget_last_word();
     progress.finish();
     let (outcome, catalog) = match checked {
@@ -194,7 +266,7 @@ fn attempt(
         }
         Err(failure) => return Err(failure),
     };
-    let report = Report::of_check(
+    let mut report = Report::of_check(
         &outcome,
         &tree,
         &catalog,
@@ -202,6 +274,17 @@ fn attempt(
         arguments.fail_on,
         clock,
     );
+    if let Err(error) = noted {
+        // The next run would read the same contents again, and none the rest: never 0.
+        report.exit_status = exit::WORLD;
+        report
+            .verdict
+            .push_str(". THE LEDGER COULD NOT BE WRITTEN: what was read is forgotten");
+        progress.warn(&Failure::from(error).to_string());
+    }
     output.write(&report, Some(&outcome.findings))?;
+    if let Some(begin) = begin {
+        begin.write(&outcome.findings)?;
+    }
     Ok(report.exit_status)
 }

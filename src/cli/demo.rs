@@ -309,7 +309,7 @@ impl Disaster<'_> {
         let tree = self.tree()?;
         let made = backup::run(store, &tree, None, &request, self.progress)?;
         self.progress.finish();
-        let report = Report::of_backup(&made, store, clock);
+        let report = Report::of_backup(&made, None, store, clock);
         report::write(&report, None, Format::Text, self.style, out)?;
         Ok(made.id)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::exit;
 use crate::catalog::CatalogError;
-use crate::check::{CheckError, CompanionError};
+use crate::check::{AcceptError, CheckError, CompanionError, LedgerError};
 use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
@@ -15,6 +15,7 @@ use crate::recover::requeue::RequeueError;
 use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
 use crate::repository::RepositoryError;
+use crate::state::StateError;
 use crate::store::StoreError;
 use crate::store::backup::BackupError;
 use crate::sysconf::{ConnectionError, ProgramError, SysconfError};
@@ -94,6 +95,24 @@ impl From<CatalogError> for Failure {
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Failure {
         Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<AcceptError> for Failure {
+    fn from(error: AcceptError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Failure {
+        Failure::of(false, error)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        Failure::of(false, error)
     }
 }
 

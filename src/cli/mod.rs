@@ -3,6 +3,7 @@
 //! One file a command. What a library user would miss does not belong here; this is the only room
 //! that prints.
 
+mod accept;
 mod backup;
 mod check;
 mod completions;
@@ -100,6 +101,12 @@ struct Global {
     /// left behind, however the program ends.
     #[arg(long, value_name = "DIR", global = true, default_value = "/var/tmp")]
     scratch: PathBuf,
+    /// Directory for what a run leaves for the next one [default: nothing is left]
+    ///
+    /// Which contents were read and found good, and how the last runs went. It is made when it is
+    /// not there. The contents are small.
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
 }
 
 /// When to use colours.

@@ -59,7 +59,10 @@ impl OutputArguments {
         };
         Ok(Output {
             format: self.format.into(),
-            style: style(global.color),
+            style: Style {
+                accepted: global.verbose,
+                ..style(global.color)
+            },
             quiet: global.quiet,
             files: self.report.iter().map(of).collect::<Result<_, _>>()?,
             refused: OnceLock::new(),
@@ -81,7 +84,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn write(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
         for (path, format) in &self.files {
-            write_file(path, *format, report, findings)?;
+            write_file(path, *format, self.style, report, findings)?;
         }
         if self.quiet && report.exit_status == exit::DONE {
             return Ok(());
@@ -108,7 +111,7 @@ impl Output {
     pub(super) fn write_failure(&self, report: &Report, progress: &Progress) {
         let files = self.files.iter().filter(|_| self.refused.get().is_none());
         for (path, format) in files {
-            if let Err(failure) = write_file(path, *format, report, None) {
+            if let Err(failure) = write_file(path, *format, self.style, report, None) {
                 progress.warn(&failure.to_string());
             }
         }
@@ -125,16 +128,9 @@ impl Output {
     /// Nothing is ever written into the repository, and nothing of a person's into a store. The
     /// store need not be there yet.
     pub(super) fn refuse_inside(&self, root: &Path, what: &str) -> Result<(), Failure> {
-        let real = |path: &Path| match std::fs::canonicalize(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::path::absolute(path),
-            other => other,
-        };
-        let root = real(root)?;
         for (path, _) in &self.files {
-            let path = std::path::absolute(path)?;
-            let directory = path.parent().unwrap_or(&path);
-            if real(directory).is_ok_and(|place| place.starts_with(&root)) {
-                let path = self.refused.get_or_init(|| path);
+            if is_inside(path, root)? {
+                let path = self.refused.get_or_init(|| path.clone());
                 return Err(Failure::misuse(format_args!(
                     "--report {}: inside {what}, where fogold writes no report",
                     path.display()
@@ -159,16 +155,33 @@ impl Output {
     }
 }
 
+/// Whether a file that may not be there yet lies below a directory that may not be there yet.
+pub(super) fn is_inside(path: &Path, root: &Path) -> Result<bool, Failure> {
+    let real = |path: &Path| match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::path::absolute(path),
+        other => other,
+    };
+    let root = real(root)?;
+    let path = std::path::absolute(path)?;
+    let directory = path.parent().unwrap_or(&path);
+    Ok(real(directory).is_ok_and(|place| place.starts_with(&root)))
+}
+
 /// Writes a report file.
 fn write_file(
     path: &Path,
     format: Format,
+    style: Style,
     report: &Report,
     findings: Option<&Spool>,
 ) -> Result<(), Failure> {
     let output = OutputFile::create(path, 0o640)?;
     let mut out = BufWriter::new(output.file()?);
-    report::write(report, findings, format, Style::default(), &mut out)?;
+    let style = Style {
+        color: false,
+        ..style
+    };
+    report::write(report, findings, format, style, &mut out)?;
     drop(out);
     output.keep()
 }
@@ -183,5 +196,8 @@ pub(super) fn style(color: Color) -> Style {
                 && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         }
     };
-    Style { color }
+    Style {
+        color,
+        ..Style::default()
+    }
 }

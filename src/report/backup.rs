@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::number::{bytes_for_people, counted, grouped};
 use super::text::{printable, read, tree};
-use super::{Clock, LookedAt, Report, listed, report_catalog, upload_names};
+use super::{AcceptedFindings, Clock, LookedAt, Report, listed, report_catalog, upload_names};
 use crate::catalog::Amount;
-use crate::check::{FailOn, Severity};
+use crate::check::{FailOn, Matches, Severity};
 use crate::store::backup::Made;
 use crate::store::record::LEFT_WITHOUT_GOLD;
 use crate::store::{SetRecord, Store};
@@ -35,10 +35,16 @@ pub struct NewSet {
 
 impl Report {
     /// The report of a backup that finished its set.
-    pub fn of_backup(made: &Made, store: &Store, clock: Clock) -> Report {
+    pub fn of_backup(
+        made: &Made,
+        accepted: Option<&Matches>,
+        store: &Store,
+        clock: Clock,
+    ) -> Report {
         let mut report = Report::blank("backup", clock);
         report.complete = made.record.complete;
         report.count(&made.findings);
+        report.accepted = accepted.map(|matches| AcceptedFindings::of(matches, &made.findings));
         // The set's own copy was read, under a name that it has no more.
         report.catalog = Some(super::ReportCatalog {
             origin: made.origin.clone(),
@@ -48,7 +54,7 @@ impl Report {
         let default = FailOn::Severity(Severity::Recoverable);
         report.exit_status = if made.record.complete {
             let lacks = made.record.counts.left_out(LEFT_WITHOUT_GOLD).files > 0;
-            u8::from(made.findings.fails(default) || lacks)
+            u8::from(made.findings.fails(default) || (lacks && !report.accepts_every_loss()))
         } else {
             3
         };
@@ -72,6 +78,12 @@ impl Report {
         report
     }
 
+    /// Whether losses were accepted and no other is there: then so is what comes of them.
+    fn accepts_every_loss(&self) -> bool {
+        let accepted = self.accepted.as_ref();
+        self.severity(Severity::Loss) == 0 && accepted.is_some_and(AcceptedFindings::have_losses)
+    }
+
     /// One sentence about the set.
     fn backup_verdict(&self, new: &NewSet) -> String {
         let counts = &new.set.counts;
@@ -79,7 +91,13 @@ impl Report {
             self.severity(Severity::Loss),
             self.severity(Severity::Recoverable),
         );
+        let accepted = self.accepted.as_ref();
+        let accepts_damage = accepted.is_some_and(AcceptedFindings::are_severe);
+        let accepted = accepted.map_or(String::new(), AcceptedFindings::in_verdict);
         let state = match (loss, recoverable) {
+            (0, 0) if accepts_damage => {
+                "nothing else that it should hold is missing or damaged".to_owned()
+            }
             (0, 0) => "nothing that it should hold is missing or damaged".to_owned(),
             (0, n) => format!("{} to recover on the server, nothing is lost", grouped(n)),
             (n, 0) => format!("{} lost", grouped(n)),
@@ -109,7 +127,7 @@ impl Report {
              database could not be asked again about what is missing"
         };
         format!(
-            "{word}: set {} is finished: {}, {}, of which {} ({}) {} new; {state}{without_gold}{unseen}",
+            "{word}: set {} is finished: {}, {}, of which {} ({}) {} new; {state}{accepted}{without_gold}{unseen}",
             new.set.id,
             counted(counts.pool.files, "file"),
             bytes_for_people(counts.pool.bytes),

@@ -4,9 +4,11 @@
 //! from a tree and a database that may be hostile: text escapes control characters, and JSON is
 //! always valid UTF-8.
 
+mod accepted;
 mod backup;
 mod drill;
 mod json;
+mod ledger;
 mod manifest;
 mod number;
 mod restore;
@@ -19,8 +21,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use accepted::AcceptedFindings;
 pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
+pub use ledger::ReadSoFar;
 pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, counted, grouped};
 pub use restore::RestoredServer;
@@ -28,7 +32,7 @@ pub use store::StoreCoverage;
 pub use text::{Style, printable};
 
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
-use crate::check::{Coverage, FailOn, Options, Outcome, Severity, Spool};
+use crate::check::{Coverage, FailOn, Kind, Options, Outcome, Severity, Spool, Tally};
 use crate::repository::Tree;
 
 /// Why a report could not be written.
@@ -68,6 +72,9 @@ pub struct Report {
     pub severities: BTreeMap<&'static str, u64>,
     /// Bytes concerned, by kind.
     pub bytes: BTreeMap<&'static str, u64>,
+    /// Findings that do not count, where some were accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedFindings>,
     /// What was looked at.
     pub coverage: LookedAt,
     /// What the tree was held against.
@@ -125,10 +132,25 @@ pub struct ReportCoverage {
     pub sha256: bool,
     /// Which part of the contents was asked for.
     pub slice: String,
+    /// How long contents were to be read at most, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<u64>,
     /// Files whose contents were read.
     pub read: Amount,
+    /// How many shards' contents were read to their end.
+    pub shards_read: u64,
+    /// How far all runs together have read, where that is noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<ReadSoFar>,
     /// The shards that were looked at completely.
     pub shards_complete: Vec<String>,
+}
+
+impl ReportCoverage {
+    /// Whether nothing but time was wanting, and that for everything.
+    fn lacked_time(&self) -> bool {
+        self.max_seconds.is_some() && self.shards_read == 0 && self.shards_complete.len() == 256
+    }
 }
 
 /// What the tree was held against, as reports say it.
@@ -196,6 +218,8 @@ impl Report {
         let mut report = Report::blank("check", clock);
         report.complete = outcome.complete;
         report.count(&outcome.findings);
+        let accepted = outcome.accepted.as_ref();
+        report.accepted = accepted.map(|matches| AcceptedFindings::of(matches, &outcome.findings));
         let coverage = coverage(outcome, tree, options);
         report.catalog = Some(report_catalog(catalog));
         report.upload_names = upload_names(catalog);
@@ -251,11 +275,9 @@ impl Report {
             started: clock.text(),
             seconds: clock.seconds(),
             counts: BTreeMap::new(),
-            severities: Severity::ALL
-                .iter()
-                .map(|each| (each.as_str(), 0))
-                .collect(),
+            severities: counts(&[]).severities,
             bytes: BTreeMap::new(),
+            accepted: None,
             coverage: LookedAt::Repository(ReportCoverage::default()),
             catalog: None,
             upload_names: BTreeMap::new(),
@@ -263,11 +285,12 @@ impl Report {
     }
 
     fn count(&mut self, findings: &Spool) {
-        for (severity, kind, tally) in findings.tallies() {
-            *self.counts.entry(kind.as_str()).or_default() += tally.findings;
-            *self.severities.entry(severity.as_str()).or_default() += tally.findings;
-            *self.bytes.entry(kind.as_str()).or_default() += tally.bytes;
-        }
+        let Counts {
+            counts,
+            severities,
+            bytes,
+        } = counts(&findings.tallies());
+        (self.counts, self.severities, self.bytes) = (counts, severities, bytes);
     }
 
     fn severity(&self, severity: Severity) -> u64 {
@@ -286,7 +309,11 @@ impl Report {
             1 => "; 1 minor finding".to_owned(),
             minor => format!("; {} minor findings", grouped(minor)),
         };
+        let accepted = self.accepted.as_ref();
+        let minor = minor + &accepted.map_or(String::new(), AcceptedFindings::in_verdict);
+        let accepts_damage = accepted.is_some_and(AcceptedFindings::are_severe);
         let state = match (loss, recoverable) {
+            (0, 0) if accepts_damage => "nothing else is missing or damaged".to_owned(),
             (0, 0) if coverage.verify => "nothing is missing or damaged".to_owned(),
             (0, 0) => "nothing is missing, and all sizes are right".to_owned(),
             (0, _) => format!("{} to recover, nothing is lost", grouped(recoverable)),
@@ -306,6 +333,11 @@ impl Report {
         };
         let state = if self.complete {
             format!("{state}{minor}")
+        } else if coverage.lacked_time() {
+            format!(
+                "the time was over before the contents of one shard were read to their end: give \
+                 --max-duration more; {state}{minor}"
+            )
         } else {
             format!(
                 "not everything was looked at ({} of 256 parts were); in these {state}{minor}",
@@ -323,6 +355,12 @@ impl Report {
         };
         let read = if !coverage.verify {
             "contents not read (--verify reads them)".to_owned()
+        } else if coverage.max_seconds.is_some() {
+            format!(
+                "contents of {} read: {} of 256 shards",
+                grouped(coverage.read.files),
+                coverage.shards_read
+            )
         } else if coverage.slice == "1/1" {
             format!("contents of {} read", grouped(coverage.read.files))
         } else {
@@ -346,6 +384,30 @@ impl Report {
     }
 }
 
+/// Findings by kind and severity.
+struct Counts {
+    counts: BTreeMap<&'static str, u64>,
+    severities: BTreeMap<&'static str, u64>,
+    bytes: BTreeMap<&'static str, u64>,
+}
+
+fn counts(tallies: &[(Severity, Kind, Tally)]) -> Counts {
+    let mut sums = Counts {
+        counts: BTreeMap::new(),
+        severities: Severity::ALL
+            .iter()
+            .map(|each| (each.as_str(), 0))
+            .collect(),
+        bytes: BTreeMap::new(),
+    };
+    for (severity, kind, tally) in tallies {
+        *sums.counts.entry(kind.as_str()).or_default() += tally.findings;
+        *sums.severities.entry(severity.as_str()).or_default() += tally.findings;
+        *sums.bytes.entry(kind.as_str()).or_default() += tally.bytes;
+    }
+    sums
+}
+
 fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage {
     let Coverage {
         directories, read, ..
@@ -360,7 +422,10 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
         verify: options.verify,
         sha256: options.sha256,
         slice: options.slice.to_string(),
+        max_seconds: outcome.time_limit.map(|length| length.as_secs()),
         read: *read,
+        shards_read: outcome.shards_read,
+        ledger: outcome.standing.as_ref().map(ReadSoFar::of),
         shards_complete: outcome
             .complete_shards
             .iter()

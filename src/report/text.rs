@@ -20,6 +20,8 @@ const MOST_OF_A_KIND: usize = 20;
 pub struct Style {
     /// Colours, as terminals understand them.
     pub color: bool,
+    /// Accepted findings are listed too.
+    pub accepted: bool,
 }
 
 impl Style {
@@ -67,11 +69,14 @@ pub(super) fn write(
             }
         }
     }
+    if let Some(accepted) = &report.accepted {
+        accepted.write(style.accepted, out)?;
+    }
     let Some(findings) = findings else {
         return Ok(());
     };
     if tallies.is_empty() {
-        return Ok(());
+        return list_accepted(findings, report, style, out);
     }
     table(&tallies, style, out)?;
     let mut kinds = kinds_worst_first(&tallies);
@@ -81,6 +86,7 @@ pub(super) fn write(
     for kind in &kinds {
         of_kind(*kind, &tallies, findings, report, style, out)?;
     }
+    list_accepted(findings, report, style, out)?;
     if let LookedAt::Drilled(drilled) = &report.coverage {
         for (number, line) in drilled.what_to_do().into_iter().enumerate() {
             let heading = if number == 0 { "\nWhat to do\n" } else { "" };
@@ -185,6 +191,16 @@ fn looked_at(
     if coverage.verify {
         read(coverage.read, out)?;
     }
+    if let Some(ledger) = &coverage.ledger {
+        let now = match coverage.max_seconds {
+            Some(_) => format!(
+                "contents of {} of 256 shards read now; ",
+                coverage.shards_read
+            ),
+            None => String::new(),
+        };
+        writeln!(out, "  ledger    {now}{}", ledger.for_people())?;
+    }
     Ok(())
 }
 
@@ -268,12 +284,50 @@ fn of_kind(
         total += tally.findings;
         for finding in findings.first(*severity, kind, MOST_OF_A_KIND - printed)? {
             printed += 1;
-            let name = format!("{:<11}", severity.as_str());
-            write!(out, "  {} ", style.paint(Some(*severity), &name))?;
-            writeln!(out, "{}", line(&finding, report))?;
+            of_severity(*severity, &line(&finding, report), style, out)?;
         }
     }
-    let more = total - printed as u64;
+    and_more(total - printed as u64, out)?;
+    Ok(())
+}
+
+/// The findings that do not count, each with its reason, where that is wanted.
+fn list_accepted(
+    findings: &Spool,
+    report: &Report,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<(), ReportError> {
+    if !style.accepted {
+        return Ok(());
+    }
+    let tallies = findings.accepted();
+    for kind in kinds_worst_first(&tallies) {
+        writeln!(out, "\n{kind}, accepted")?;
+        for (severity, _, tally) in tallies.iter().filter(|(_, other, _)| *other == kind) {
+            let shown = findings.first_accepted(*severity, kind, MOST_OF_A_KIND)?;
+            for finding in &shown {
+                let reason = printable(finding.reason.as_deref().unwrap_or_default());
+                let text = format!("{}; accepted: {reason}", line(finding, report));
+                of_severity(*severity, &text, style, out)?;
+            }
+            and_more(tally.findings - shown.len() as u64, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn of_severity(
+    severity: Severity,
+    text: &str,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let name = format!("{:<11}", severity.as_str());
+    writeln!(out, "  {} {text}", style.paint(Some(severity), &name))
+}
+
+fn and_more(more: u64, out: &mut dyn Write) -> io::Result<()> {
     if more > 0 {
         writeln!(out, "  and {} more: --format ndjson", grouped(more))?;
     }

@@ -91,8 +91,8 @@ impl After<'_> {
         let backups: [&dyn Backups; 1] = [&held];
         let aids = Aids {
             live: source.live_rows(),
-            companion: None,
             backups: &backups,
+            ..Aids::default()
         };
         let outcome = check::run_with(tree, &catalog, aids, &options, progress)?;
         Ok(Checked {

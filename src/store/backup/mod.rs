@@ -462,6 +462,7 @@ impl Making<'_> {
             live,
             companion: Some(&collector),
             backups: &backups,
+            ..Aids::default()
         };
         let outcome = check::run_with(self.tree, catalog, aids, &options, self.monitor)?;
         if self.monitor.stopped() {
