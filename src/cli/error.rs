@@ -15,6 +15,7 @@ use crate::recover::requeue::RequeueError;
 use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
 use crate::repository::RepositoryError;
+use crate::state::StateError;
 use crate::store::StoreError;
 use crate::store::backup::BackupError;
 use crate::sysconf::{ConnectionError, ProgramError, SysconfError};
@@ -177,6 +178,12 @@ impl From<RepositoryError> for Failure {
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Failure {
+        Failure::of(false, error)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
         Failure::of(false, error)
     }
 }

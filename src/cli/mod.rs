@@ -15,6 +15,7 @@ mod low_impact;
 mod manifest;
 mod output;
 mod output_file;
+mod past;
 mod place;
 mod programs;
 mod progress;
@@ -100,6 +101,12 @@ struct Global {
     /// left behind, however the program ends.
     #[arg(long, value_name = "DIR", global = true, default_value = "/var/tmp")]
     scratch: PathBuf,
+    /// Directory for what a run leaves for the next one [default: nothing is left]
+    ///
+    /// Which contents were read and found good, and how the last runs went. It is made when it is
+    /// not there. The contents are small.
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
 }
 
 /// When to use colours.
