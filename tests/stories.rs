@@ -22,6 +22,7 @@ mod interruption;
 mod made_up_servers;
 mod manifest;
 mod manual;
+mod packages;
 mod page_cache;
 mod properties;
 mod regressions;
