@@ -324,6 +324,30 @@ fn metrics_are_those_that_dashboard_and_alerts_ask_for() {
         .arg("--report")
         .arg(at("verify.prom"));
     verify.run().assert_code(0);
+    let manifest = Fogold::new(["manifest", "--gold-only", "--sysconfdir"])
+        .arg(made_up.sysconfdir())
+        .arg("--catalog")
+        .arg(made_up.dump())
+        .arg("-o")
+        .arg(at("manifest.jsonl"));
+    manifest
+        .arg("--report")
+        .arg(at("manifest.prom"))
+        .arg("--report")
+        .arg(at("manifest.html"))
+        .arg("--report")
+        .arg(at("manifest.ndjson"))
+        .run()
+        .assert_code(0);
+    let text = page(&at("manifest.html"));
+    assert!(
+        text.contains("<strong>OK</strong> a gold-only set holds"),
+        "{text}"
+    );
+    assert!(text.contains("<b>unpacking brings it back</b>"), "{text}");
+    let text = fs::read_to_string(at("manifest.ndjson")).expect("a line");
+    let line: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(line["command"], "manifest");
     let umask = Fogold::of(Command::new("sh")).args(["-c", "umask 077; exec \"$@\"", "sh"]);
     umask
         .arg(PROGRAM)
@@ -339,7 +363,7 @@ fn metrics_are_those_that_dashboard_and_alerts_ask_for() {
     assert_eq!(mode.mode() & 0o777, 0o644, "the collector is another user");
 
     let mut written = String::new();
-    for command in ["backup", "verify", "check"] {
+    for command in ["backup", "verify", "check", "manifest"] {
         let path = at(&format!("{command}.prom"));
         let text = fs::read_to_string(&path).expect("metrics");
         assert!(!text.contains("NaN"), "{text}");
@@ -353,6 +377,7 @@ fn metrics_are_those_that_dashboard_and_alerts_ask_for() {
         "fogold_last_run_exit_status{command=\"verify\"} 0\n",
         "fogold_store_sets{command=\"backup\"} 1\n",
         "fogold_store_sets{command=\"verify\"} 1\n",
+        "fogold_set_files{command=\"manifest\",kind=\"gold-only\"} ",
         "fogold_repository_files{command=\"check\",host=\"north\",type=\"gold\"} ",
         "fogold_last_good_backup_timestamp_seconds{command=\"verify\"} ",
         "fogold_last_good_backup_timestamp_seconds{command=\"backup\"} ",

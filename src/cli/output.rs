@@ -1,6 +1,6 @@
 //! Where a report goes: standard output, and files.
 
-use std::io::{BufWriter, IsTerminal};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::{Color, Global, exit};
 use crate::check::Spool;
 use crate::monitor::Monitor;
-use crate::report::{self, Clock, Format, Report, Run, Style};
+use crate::report::{self, Clock, Format, Report, ReportError, Run, Style};
 
 /// The options of every command that reports findings.
 #[derive(clap::Args, Debug)]
@@ -54,19 +54,15 @@ impl From<ReportFormat> for Format {
 impl OutputArguments {
     /// Where the options, and those for all commands, say that reports go.
     pub(super) fn output(&self, global: &Global, progress: &Progress) -> Result<Output, Failure> {
-        let of = |path: &PathBuf| match Format::of_path(path) {
-            Some(format) => Ok((path.clone(), format)),
-            None => Err(Failure::misuse(format_args!(
-                "--report {}: the ending must be one of {}",
-                path.display(),
-                Format::ENDINGS
-            ))),
-        };
         Ok(Output {
             format: self.format.into(),
             style: style(global.color),
             quiet: global.quiet,
-            files: self.report.iter().map(of).collect::<Result<_, _>>()?,
+            files: self
+                .report
+                .iter()
+                .map(|path| with_format(path))
+                .collect::<Result<_, _>>()?,
             refused: OnceLock::new(),
             past: Past::read(global, progress)?,
         })
@@ -165,23 +161,10 @@ impl Output {
         report: &Report,
         findings: Option<&Spool>,
     ) -> Result<(), Failure> {
-        let output = OutputFile::create(path, 0o640)?;
-        let file = output.file()?;
-        if format == Format::Prometheus {
-            // The collector runs as a user of its own, and there are no names in it.
-            file.set_permissions(PermissionsExt::from_mode(0o644))?;
-        }
-        let mut out = BufWriter::new(file);
-        report::write(
-            report,
-            findings,
-            format,
-            Style::default(),
-            &self.past.history,
-            &mut out,
-        )?;
-        drop(out);
-        output.keep()
+        let (style, history) = (Style::default(), &self.past.history);
+        write_file(path, format, |out| {
+            report::write(report, findings, format, style, history, out)
+        })
     }
 
     fn print(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
@@ -197,6 +180,37 @@ impl Output {
             }
             other => Ok(other?),
         }
+    }
+}
+
+/// Writes a report file.
+pub(super) fn write_file(
+    path: &Path,
+    format: Format,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
+) -> Result<(), Failure> {
+    let output = OutputFile::create(path, 0o640)?;
+    let file = output.file()?;
+    if format == Format::Prometheus {
+        // The collector runs as a user of its own, and there are no names of files in it.
+        file.set_permissions(PermissionsExt::from_mode(0o644))?;
+    }
+    let mut out = BufWriter::new(file);
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    output.keep()
+}
+
+/// A report file, and the format that goes with its ending.
+pub(super) fn with_format(path: &Path) -> Result<(PathBuf, Format), Failure> {
+    match Format::of_path(path) {
+        Some(format) => Ok((path.to_owned(), format)),
+        None => Err(Failure::misuse(format_args!(
+            "--report {}: the ending must be one of {}",
+            path.display(),
+            Format::ENDINGS
+        ))),
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Run {
     pub exit_status: u8,
     /// Findings were looked for; otherwise that there are none says nothing.
     pub judged: bool,
-    /// The types that were reported on.
+    /// The types that were reported on; of a backup, the kind of its set.
     pub types: Vec<String>,
     /// Which part of the contents was read; empty when none was.
     pub slice: String,
@@ -90,6 +90,7 @@ impl Run {
             LookedAt::NewSet(new) => {
                 run.subject.clone_from(&new.store);
                 run.listed = owned(&new.listed);
+                run.types = vec![new.set.kind.to_string()];
                 run.set = Some(RunSet {
                     id: new.set.id.clone(),
                     finished: new.set.finished.clone(),
@@ -102,6 +103,7 @@ impl Run {
                 }
             }
             LookedAt::Drilled(drilled) => run.subject.clone_from(&drilled.store),
+            LookedAt::Manifest(manifest) => run.types = vec![manifest.kind.to_string()],
         }
         run
     }
@@ -159,8 +161,8 @@ impl Run {
     /// about, and counts for all.
     fn is_of_the_line_of(&self, other: &Run) -> bool {
         let anything = |run: &Run| run.subject.is_empty();
-        self.command == other.command
-            && (self.subject == other.subject || anything(self) || anything(other))
+        let is_about_the_same = self.subject == other.subject && self.types == other.types;
+        self.command == other.command && (is_about_the_same || anything(self) || anything(other))
     }
 }
 

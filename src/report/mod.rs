@@ -97,6 +97,8 @@ pub enum LookedAt {
     Restored(Box<RestoredServer>),
     /// What a set would bring back.
     Drilled(Box<DrilledSet>),
+    /// What a set would hold.
+    Manifest(Box<ManifestReport>),
 }
 
 impl LookedAt {
@@ -105,7 +107,10 @@ impl LookedAt {
         match self {
             LookedAt::Repository(coverage) => Some(coverage),
             LookedAt::Restored(restored) => restored.after.as_ref(),
-            LookedAt::Store(_) | LookedAt::NewSet(_) | LookedAt::Drilled(_) => None,
+            LookedAt::Store(_)
+            | LookedAt::NewSet(_)
+            | LookedAt::Drilled(_)
+            | LookedAt::Manifest(_) => None,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::check::{Severity, Spool};
 use crate::store::SetId;
 
 /// All metrics, in the order in which they are written, with what they say. All are gauges.
-const METRICS: [(&str, &str); 22] = [
+const METRICS: [(&str, &str); 23] = [
     (
         "fogold_info",
         "The version of the fogold that wrote this file",
@@ -69,18 +69,28 @@ const METRICS: [(&str, &str); 22] = [
     ("fogold_read_bytes", "Bytes that the last run read"),
     (
         "fogold_oldest_verified_shard_timestamp_seconds",
-        "Every byte of the repository was read since, and found good (with --state)",
+        "When the part of the repository was read that was read least recently (with --state)",
     ),
     (
         "fogold_never_verified_shards",
-        "Parts of 256 of the repository that were never read and found good (with --state)",
+        "Parts of 256 of the repository that were never read to their end (with --state)",
+    ),
+    (
+        "fogold_bad_shards",
+        "Parts of 256 in which contents were bad when they were last read (with --state)",
     ),
     (
         "fogold_last_good_backup_timestamp_seconds",
         "When the last set was finished for which everything could be read",
     ),
-    ("fogold_set_files", "Files in the last set, by its kind"),
-    ("fogold_set_bytes", "Bytes in the last set, by its kind"),
+    (
+        "fogold_set_files",
+        "Files in the last set, or in one that would be made, by its kind",
+    ),
+    (
+        "fogold_set_bytes",
+        "Bytes in the last set, or in one that would be made, by its kind",
+    ),
     (
         "fogold_set_new_bytes",
         "Bytes in the last set that the store did not have before, by its kind",
@@ -200,6 +210,12 @@ impl Samples {
                     self.add(metric, &[("step", step)], *seconds);
                 }
             }
+            LookedAt::Manifest(manifest) => {
+                let kind = [("kind", manifest.kind.as_str())];
+                let held = manifest.amounts.held();
+                self.count("fogold_set_files", &kind, held.files);
+                self.count("fogold_set_bytes", &kind, held.bytes);
+            }
             LookedAt::Repository(_) | LookedAt::Restored(_) => {}
         }
     }
@@ -249,8 +265,13 @@ impl Samples {
             "fogold_oldest_verified_shard_timestamp_seconds",
             ledger["oldest"].as_str().and_then(seconds),
         );
-        if let Some(never) = ledger["never"].as_u64() {
-            self.count("fogold_never_verified_shards", &[], never);
+        for (metric, field) in [
+            ("fogold_never_verified_shards", "never"),
+            ("fogold_bad_shards", "bad"),
+        ] {
+            if let Some(shards) = ledger[field].as_u64() {
+                self.count(metric, &[], shards);
+            }
         }
     }
 

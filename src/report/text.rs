@@ -103,7 +103,10 @@ pub(super) fn what_to_do(report: &Report, findings: &Spool) -> Result<Vec<Advice
         LookedAt::Store(coverage) => {
             return Ok(coverage.what_to_do().into_iter().map(about_all).collect());
         }
-        LookedAt::Repository(_) | LookedAt::NewSet(_) | LookedAt::Restored(_) => {}
+        LookedAt::Repository(_)
+        | LookedAt::NewSet(_)
+        | LookedAt::Restored(_)
+        | LookedAt::Manifest(_) => {}
     }
     let mut advice = Vec::new();
     if let LookedAt::NewSet(new) = &report.coverage
@@ -135,6 +138,7 @@ pub(super) fn coverage(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         LookedAt::Store(coverage) => coverage.write(out)?,
         LookedAt::NewSet(new) => new.write(out)?,
         LookedAt::Drilled(drilled) => drilled.write(out)?,
+        LookedAt::Manifest(manifest) => manifest.write_coverage(out)?,
         LookedAt::Restored(restored) => {
             restored.write(out)?;
             if let (Some(after), Some(catalog)) = (&restored.after, &report.catalog) {

@@ -11,7 +11,9 @@ use crate::check::{Kind, Severity, Spool};
 use crate::report::backup::NewSet;
 use crate::report::drill::DrilledSet;
 use crate::report::number::bytes_for_people;
-use crate::report::{ByHost, LookedAt, Report, ReportCoverage, ReportError, StoreCoverage};
+use crate::report::{
+    ByHost, LookedAt, ManifestReport, Report, ReportCoverage, ReportError, StoreCoverage,
+};
 use crate::sysconf::RepositoryType;
 
 /// The width of the longest bar.
@@ -105,6 +107,8 @@ impl Seen {
 #[derive(Serialize)]
 pub(super) struct Group {
     title: &'static str,
+    /// How wide the longest bar came out: parts that would be too thin to see are wider.
+    width: u64,
     legend: Vec<Legend>,
     bars: Vec<Bar>,
 }
@@ -144,6 +148,7 @@ pub(super) fn of(report: &Report, seen: &Seen) -> Vec<Group> {
         LookedAt::Store(coverage) => vec![of_store(coverage, report)],
         LookedAt::NewSet(new) => of_set(new, seen),
         LookedAt::Drilled(drilled) => vec![of_drill(drilled)],
+        LookedAt::Manifest(manifest) => vec![of_manifest(manifest)],
     }
     .into_iter()
     .filter(|group| !group.bars.is_empty())
@@ -241,6 +246,21 @@ fn of_set(new: &NewSet, seen: &Seen) -> Vec<Group> {
     groups
 }
 
+/// What a set would hold and leave out.
+fn of_manifest(manifest: &ManifestReport) -> Group {
+    let all = [
+        (State::Good, manifest.in_set()),
+        (State::Elsewhere, manifest.left_out()),
+        (State::Loss, manifest.not_had()),
+    ];
+    let bars = all
+        .into_iter()
+        .flat_map(|(state, amounts)| amounts.map(|(what, amount)| (state, what, amount)))
+        .filter(|(.., amount)| amount.bytes > 0)
+        .map(|(state, what, amount)| (what.to_owned(), States::from([(state, amount.bytes)])));
+    Group::of("The set", "in the set", bars)
+}
+
 /// What a set would bring back, and how.
 fn of_drill(drilled: &DrilledSet) -> Group {
     let one = |name: &str, state, amount: Amount| {
@@ -271,7 +291,7 @@ impl Group {
             State::Elsewhere => "left out, or to be had otherwise",
             State::Waste => "not needed",
             State::Recoverable => "missing or damaged, to recover",
-            State::Loss => "lost",
+            State::Loss => "lost, or not to be had",
         };
         let bars: Vec<(String, States)> = bars.collect();
         let longest = bars
@@ -287,12 +307,17 @@ impl Group {
             .collect();
         legend.sort_unstable();
         legend.dedup();
+        let bars: Vec<Bar> = bars
+            .into_iter()
+            .map(|(name, states)| Bar::of(name, &states, longest, meaning))
+            .collect();
+        let ends = bars.iter().filter_map(|bar| bar.parts.last());
         Group {
             title,
-            bars: bars
-                .into_iter()
-                .map(|(name, states)| Bar::of(name, &states, longest, meaning))
-                .collect(),
+            width: ends
+                .map(|part| part.start + part.width)
+                .fold(WIDTH, u64::max),
+            bars,
             legend: legend
                 .into_iter()
                 .map(|state| Legend {
@@ -352,7 +377,10 @@ mod tests {
         let group = Group::of("bytes", "good", [("gold".to_owned(), states)].into_iter());
         let widths: Vec<u64> = group.bars[0].parts.iter().map(|part| part.width).collect();
         assert_eq!(widths, [999, THINNEST]);
-        assert_eq!(group.bars[0].said, "1.0 TiB good; 1 B lost");
+        assert_eq!(
+            group.bars[0].said,
+            "1.0 TiB good; 1 B lost, or not to be had"
+        );
         assert_eq!(group.legend.len(), 2);
     }
 
