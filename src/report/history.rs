@@ -1,4 +1,4 @@
-//! How the runs before this one went: `history.ndjson` in the state directory.
+//! How the runs before this one went: `history.ndjson` in the state directory (`doc/history-format.md`).
 //!
 //! A line a run, the newest last, with what a report needs in order to say what has changed since and
 //! how things have gone: never a finding by itself, so that the file stays small. Runs that end at
@@ -182,7 +182,7 @@ pub struct History {
 }
 
 impl History {
-    /// The file in the state directory.
+    /// The file in the state directory (`doc/history-format.md`).
     pub const FILE: &str = "history.ndjson";
 
     /// Reads what is there; nothing, when there is none yet.
