@@ -18,7 +18,7 @@
 //! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
 //! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs |
-//! | [`report`] | findings as text, JSON and NDJSON |
+//! | [`report`] | findings as text, pages, JSON, NDJSON and metrics; how earlier runs went |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |
 

@@ -4,10 +4,12 @@
 //! runs went. They are worth keeping, and no more than that: whoever finds one missing or unreadable
 //! goes on as if it were the first run, and says so. A file is replaced whole or not at all.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
 
 /// No file of a state directory grows beyond this; a longer one is not ours.
 const LONGEST: u64 = 64 << 20;
@@ -22,6 +24,13 @@ pub struct StateError {
     path: PathBuf,
     /// Why it failed.
     source: io::Error,
+}
+
+/// Keeps other runs out of a file, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct StateLock {
+    _file: File,
 }
 
 /// A directory that outlives a run.
@@ -82,6 +91,26 @@ impl State {
         })
     }
 
+    /// Waits until no other run changes a file, and keeps others out of it. The lock is a file beside
+    /// it, for the file itself is replaced.
+    pub fn lock(&self, name: &str) -> Result<StateLock, StateError> {
+        let path = self.path(&format!("{name}.lock"));
+        let mut open = OpenOptions::new();
+        open.create(true).append(true).mode(0o600);
+        open.open(&path)
+            .and_then(|file| {
+                rustix::io::retry_on_intr(|| {
+                    rustix::fs::flock(&file, FlockOperation::LockExclusive)
+                })?;
+                Ok(StateLock { _file: file })
+            })
+            .map_err(|source| StateError {
+                action: "lock",
+                path,
+                source,
+            })
+    }
+
     fn write(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
         let mut half = tempfile::Builder::new()
             .prefix(".fogold-")
@@ -90,7 +119,7 @@ impl State {
         half.write_all(contents)?;
         half.as_file().sync_all()?;
         half.persist(path)?;
-        std::fs::File::open(&self.directory)?.sync_all()
+        File::open(&self.directory)?.sync_all()
     }
 }
 

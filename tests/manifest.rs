@@ -862,7 +862,7 @@ fn what_cannot_be_meant() {
             "inside the repository",
         ),
         (&["--full", "--url-gold", "perhaps", "-o", "-"], "verified"),
-        (&["--full", "-o", "-", "--report", "x.html"], ".json"),
+        (&["--full", "-o", "-", "--report", "x.pdf"], ".json"),
     ] {
         let outcome = of_dump(&made_up, arguments).run();
         outcome.assert_code(2);

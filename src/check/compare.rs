@@ -12,7 +12,7 @@ use super::draft::{Draft, Verdict};
 use super::kind::{Kind, Severity};
 use super::reads::Reads;
 use super::{CheckError, Coverage, Options};
-use crate::catalog::{Catalog, Pfile, Sha256, ShardPfiles, Usage};
+use crate::catalog::{Amount, Catalog, Pfile, Sha256, ShardPfiles, Usage};
 use crate::monitor::Monitor;
 use crate::repository::{
     InPlace, Leftover, Listing, Odd, OddWhat, Proof, Prover, Reading, RepositoryName, Shard, Stray,
@@ -252,8 +252,16 @@ impl Comparer<'_> {
                 listed,
             })
             .collect();
+        let mut by_place = vec![Amount::default(); self.survey.places.len()];
         for file in &files {
-            coverage.listed(file.ty).add(file.listed.meta.size);
+            by_place[usize::from(file.listed.place)].add(file.listed.meta.size);
+        }
+        for (place, amount) in self.survey.places.iter().zip(by_place) {
+            if amount.files > 0 {
+                *coverage.listed(place.ty) += amount;
+                let host = place.host.as_deref().unwrap_or_default();
+                coverage.on_host(host, place.ty, amount);
+            }
         }
         for (number, result) in listing.proofs.read {
             match &result {

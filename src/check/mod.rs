@@ -24,7 +24,7 @@ mod slice;
 mod spool;
 mod uploads;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ pub use accept::{AcceptError, Accepted, Matches, write as write_accepted};
 pub use companion::{Backups, Companion, CompanionError, Listed, ShardCompanion};
 pub use finding::{Finding, Recovery, path_text};
 pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
-pub use ledger::{Ledger, LedgerError, Standing};
+pub use ledger::{Ledger, Standing};
 pub use reads::TimeLimit;
 pub use slice::{BadSlice, Slice};
 pub use spool::{Batch, Spool, Tally};
@@ -224,6 +224,9 @@ pub struct Coverage {
     pub files: Amount,
     /// Files listed in their place in license.
     pub license: Amount,
+    /// The same by host and type; what lies at the root itself, which is no host, is under the empty
+    /// name.
+    pub hosts: BTreeMap<String, BTreeMap<RepositoryType, Amount>>,
     /// Directories listed.
     pub directories: u64,
     /// Files whose contents were read: once, however many hard links they have.
@@ -239,10 +242,24 @@ impl Coverage {
         }
     }
 
+    fn on_host(&mut self, host: &str, ty: RepositoryType, amount: Amount) {
+        if !self.hosts.contains_key(host) {
+            self.hosts.insert(host.to_owned(), BTreeMap::new());
+        }
+        if let Some(types) = self.hosts.get_mut(host) {
+            *types.entry(ty).or_default() += amount;
+        }
+    }
+
     fn add(&mut self, other: &Coverage) {
         self.gold += other.gold;
         self.files += other.files;
         self.license += other.license;
+        for (host, types) in &other.hosts {
+            for (ty, amount) in types {
+                self.on_host(host, *ty, *amount);
+            }
+        }
         self.directories += other.directories;
         self.read += other.read;
     }

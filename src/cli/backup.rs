@@ -75,7 +75,7 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
-    let output = arguments.output.output(global)?;
+    let output = arguments.output.output(global, progress)?;
     let last = output.clone();
     interrupt.set_last_word(Box::new(move || {
         // The process ends here; there is nobody to tell of a closed output.

@@ -171,7 +171,7 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Failure> {
     let (clock, began) = (Clock::start(), Instant::now());
-    let output = arguments.output.output(global)?;
+    let output = arguments.output.output(global, progress)?;
     let limit = arguments.max_duration;
     let limit = limit.map(|length| TimeLimit { began, length });
     let result = attempt(

@@ -16,7 +16,7 @@ use crate::manifest::{SetKind, Types, UrlGold};
 use crate::monitor::{Monitor, Phase};
 use crate::recover::restore::{self, Parts};
 use crate::recover::{files, requeue};
-use crate::report::{self, Clock, Format, Report, Style, bytes_for_people, counted};
+use crate::report::{self, Clock, Format, History, Report, Style, bytes_for_people, counted};
 use crate::repository::{Access, LowImpact, Tree};
 use crate::store::Store;
 use crate::store::backup::{self, DumpSource};
@@ -93,6 +93,7 @@ pub(super) fn run(
         Some(&outcome.findings),
         Format::Text,
         style,
+        &History::default(),
         &mut out,
     )?;
     made_up.explain(&outcome, &mut out)?;
@@ -310,7 +311,14 @@ impl Disaster<'_> {
         let made = backup::run(store, &tree, None, &request, self.progress)?;
         self.progress.finish();
         let report = Report::of_backup(&made, None, store, clock);
-        report::write(&report, None, Format::Text, self.style, out)?;
+        report::write(
+            &report,
+            None,
+            Format::Text,
+            self.style,
+            &History::default(),
+            out,
+        )?;
         Ok(made.id)
     }
 
@@ -351,7 +359,14 @@ impl Disaster<'_> {
         let outcome = crate::check::run(&tree, &catalog, None, self.options, self.progress)?;
         self.progress.finish();
         let report = Report::of_restore(done, &outcome, &tree, &catalog, self.options, clock);
-        report::write(&report, None, Format::Text, self.style, out)?;
+        report::write(
+            &report,
+            None,
+            Format::Text,
+            self.style,
+            &History::default(),
+            out,
+        )?;
         Ok((outcome, tree, catalog))
     }
 

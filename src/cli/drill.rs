@@ -48,7 +48,7 @@ pub(super) fn run(
     progress: &Progress,
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
-    let output = arguments.output.output(global)?;
+    let output = arguments.output.output(global, progress)?;
     match attempt(global, arguments, progress, &output, clock) {
         // This is what the drill was to show.
         Err(failure) if failure.status == exit::FINDINGS => {

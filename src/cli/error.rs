@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::exit;
 use crate::catalog::CatalogError;
-use crate::check::{AcceptError, CheckError, CompanionError, LedgerError};
+use crate::check::{AcceptError, CheckError, CompanionError};
 use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
@@ -104,18 +104,6 @@ impl From<AcceptError> for Failure {
     }
 }
 
-impl From<LedgerError> for Failure {
-    fn from(error: LedgerError) -> Failure {
-        Failure::of(false, error)
-    }
-}
-
-impl From<StateError> for Failure {
-    fn from(error: StateError) -> Failure {
-        Failure::of(false, error)
-    }
-}
-
 impl From<RequeueError> for Failure {
     fn from(error: RequeueError) -> Failure {
         Failure::of(error.is_misuse(), error)
@@ -196,6 +184,12 @@ impl From<RepositoryError> for Failure {
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Failure {
+        Failure::of(false, error)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
         Failure::of(false, error)
     }
 }

@@ -8,7 +8,9 @@ use clap::ValueEnum;
 
 use super::error::Failure;
 use super::interrupt::Interrupt;
+use super::output::{with_format, write_file};
 use super::output_file::OutputFile;
+use super::past::Past;
 use super::programs::ProgramArguments;
 use super::progress::Progress;
 use super::source::Source;
@@ -19,7 +21,7 @@ use crate::manifest::fetch::{FetchOptions, Fetcher};
 use crate::manifest::formats::{self, bagit, list};
 use crate::manifest::{Collected, Collector, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase, free_room};
-use crate::report::{Clock, ManifestReport};
+use crate::report::{Clock, Format, ManifestReport, Report, Run};
 use crate::repository::{LowImpact, RepositoryName, Tree};
 use crate::sysconf::RepositoryType;
 
@@ -40,7 +42,7 @@ pub struct Arguments {
     /// The file to write, '-' for standard output; for bagit, a directory that is not there yet
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Write the table also to a file, in the form of its ending: .txt or .json
+    /// Write the table also to a file, in the form of its ending: .txt, .json, .ndjson, .html, .prom
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
     #[command(flatten)]
@@ -145,13 +147,6 @@ pub(super) fn gives(
     }
 }
 
-/// The form of a report file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReportForm {
-    Text,
-    Json,
-}
-
 pub(super) fn run(
     global: &Global,
     arguments: &Arguments,
@@ -160,9 +155,13 @@ pub(super) fn run(
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
     let output = Output::of(arguments)?;
+    let past = Past::read(global, progress)?;
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
     output.refuse_inside(tree.path())?;
+    if let Some(state) = past.directory() {
+        place::refuse_inside(tree.path(), state)?;
+    }
     interrupt.set_last_word(Box::new(last_word));
     let fetcher = arguments.selection.fetcher()?;
     let source = Source::find(global, sysconf.as_ref(), progress)?;
@@ -216,7 +215,7 @@ pub(super) fn run(
         exit::DONE
     };
     report.finish(status, clock);
-    output.tell(&report, global.quiet)?;
+    output.tell(&report, &past, global.quiet)?;
     Ok(status)
 }
 
@@ -377,7 +376,7 @@ enum Form {
 struct Output {
     form: Form,
     path: PathBuf,
-    reports: Vec<(PathBuf, ReportForm)>,
+    reports: Vec<(PathBuf, Format)>,
 }
 
 impl Output {
@@ -394,20 +393,7 @@ impl Output {
         if form == Form::Bag && path == Path::new("-") {
             return Err(Failure::misuse("a bag is a directory: name one with -o"));
         }
-        let report = |path: &PathBuf| {
-            let form = match path.extension().and_then(|ending| ending.to_str()) {
-                Some("txt") => ReportForm::Text,
-                Some("json") => ReportForm::Json,
-                _ => {
-                    return Err(Failure::misuse(format_args!(
-                        "--report {}: the ending must be .txt or .json",
-                        path.display()
-                    )));
-                }
-            };
-            Ok((path.clone(), form))
-        };
-        let reports = arguments.report.iter().map(report);
+        let reports = arguments.report.iter().map(|path| with_format(path));
         Ok(Output {
             form,
             path,
@@ -430,18 +416,13 @@ impl Output {
     }
 
     /// Writes the table: to standard error when the manifest itself went to standard output.
-    fn tell(&self, report: &ManifestReport, is_quiet: bool) -> Result<(), Failure> {
-        for (path, form) in &self.reports {
-            let file = OutputFile::create(path, 0o640)?;
-            let mut out = BufWriter::new(file.file()?);
-            match form {
-                ReportForm::Text => report.write_text(&mut out)?,
-                ReportForm::Json => report.write_json(&mut out)?,
-            }
-            out.flush()?;
-            drop(out);
-            file.keep()?;
+    fn tell(&self, report: &ManifestReport, past: &Past, is_quiet: bool) -> Result<(), Failure> {
+        for (path, format) in &self.reports {
+            write_file(path, *format, |out| {
+                report.write(*format, &past.history, out)
+            })?;
         }
+        past.add(&Run::of(&Report::of_manifest(report), false))?;
         if is_quiet && report.exit_status == exit::DONE {
             return Ok(());
         }

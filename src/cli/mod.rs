@@ -16,6 +16,7 @@ mod low_impact;
 mod manifest;
 mod output;
 mod output_file;
+mod past;
 mod place;
 mod programs;
 mod progress;

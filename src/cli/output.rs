@@ -1,6 +1,7 @@
 //! Where a report goes: standard output, and files.
 
-use std::io::{BufWriter, IsTerminal};
+use std::io::{BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -8,11 +9,12 @@ use clap::ValueEnum;
 
 use super::error::Failure;
 use super::output_file::OutputFile;
+use super::past::Past;
 use super::progress::Progress;
 use super::{Color, Global, exit};
 use crate::check::Spool;
 use crate::monitor::Monitor;
-use crate::report::{self, Clock, Format, Report, Style};
+use crate::report::{self, Clock, Format, Report, ReportError, Run, Style};
 
 /// The options of every command that reports findings.
 #[derive(clap::Args, Debug)]
@@ -20,9 +22,11 @@ pub(super) struct OutputArguments {
     /// The form of the report on standard output
     #[arg(long, value_enum, default_value = "text")]
     format: ReportFormat,
-    /// Write the report also to a file, in the form of its ending: .txt, .json or .ndjson
+    /// Write the report also to a file, in the form of its ending: .txt, .json, .ndjson, .html, .prom
     ///
-    /// May be given more than once. The file is replaced when the new one is whole.
+    /// May be given more than once. The file is replaced when the new one is whole. A page (.html)
+    /// loads nothing from elsewhere; metrics (.prom) are for the textfile collector of Prometheus'
+    /// node_exporter. With --state, both know how the runs before went.
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
 }
@@ -49,14 +53,7 @@ impl From<ReportFormat> for Format {
 
 impl OutputArguments {
     /// Where the options, and those for all commands, say that reports go.
-    pub(super) fn output(&self, global: &Global) -> Result<Output, Failure> {
-        let of = |path: &PathBuf| match Format::of_path(path) {
-            Some(format) => Ok((path.clone(), format)),
-            None => Err(Failure::misuse(format_args!(
-                "--report {}: the ending must be one of .txt, .json, .ndjson",
-                path.display()
-            ))),
-        };
+    pub(super) fn output(&self, global: &Global, progress: &Progress) -> Result<Output, Failure> {
         Ok(Output {
             format: self.format.into(),
             style: Style {
@@ -64,8 +61,13 @@ impl OutputArguments {
                 ..style(global.color)
             },
             quiet: global.quiet,
-            files: self.report.iter().map(of).collect::<Result<_, _>>()?,
+            files: self
+                .report
+                .iter()
+                .map(|path| with_format(path))
+                .collect::<Result<_, _>>()?,
             refused: OnceLock::new(),
+            past: Past::read(global, progress)?,
         })
     }
 }
@@ -79,13 +81,15 @@ pub(super) struct Output {
     files: Vec<(PathBuf, Format)>,
     /// A file that lies where nothing may be written: then no file is.
     refused: OnceLock<PathBuf>,
+    past: Past,
 }
 
 impl Output {
     pub(super) fn write(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
         for (path, format) in &self.files {
-            write_file(path, *format, self.style, report, findings)?;
+            self.write_file(path, *format, report, findings)?;
         }
+        self.past.add(&Run::of(report, findings.is_some()))?;
         if self.quiet && report.exit_status == exit::DONE {
             return Ok(());
         }
@@ -109,11 +113,15 @@ impl Output {
     /// Tells programs that nothing was done: an old report would go on saying that all is well.
     /// People are told on standard error.
     pub(super) fn write_failure(&self, report: &Report, progress: &Progress) {
-        let files = self.files.iter().filter(|_| self.refused.get().is_none());
-        for (path, format) in files {
-            if let Err(failure) = write_file(path, *format, self.style, report, None) {
-                progress.warn(&failure.to_string());
-            }
+        let mut written = Vec::new();
+        if self.refused.get().is_none() {
+            let files = self.files.iter();
+            written
+                .extend(files.map(|(path, format)| self.write_file(path, *format, report, None)));
+            written.push(self.past.add(&Run::of(report, false)));
+        }
+        for failure in written.into_iter().filter_map(Result::err) {
+            progress.warn(&failure.to_string());
         }
         // Nothing was tried, so there is nothing to report but to the files.
         let is_tried = report.exit_status == exit::WORLD;
@@ -128,11 +136,13 @@ impl Output {
     /// Nothing is ever written into the repository, and nothing of a person's into a store. The
     /// store need not be there yet.
     pub(super) fn refuse_inside(&self, root: &Path, what: &str) -> Result<(), Failure> {
-        for (path, _) in &self.files {
+        let reports = self.files.iter().map(|(path, _)| ("report", &**path));
+        let state = self.past.directory().map(|path| ("state", path));
+        for (what_it_is, path) in reports.chain(state) {
             if is_inside(path, root)? {
-                let path = self.refused.get_or_init(|| path.clone());
+                let path = self.refused.get_or_init(|| path.to_owned());
                 return Err(Failure::misuse(format_args!(
-                    "--report {}: inside {what}, where fogold writes no report",
+                    "--{what_it_is} {}: inside {what}, where fogold writes no {what_it_is}",
                     path.display()
                 )));
             }
@@ -140,9 +150,27 @@ impl Output {
         Ok(())
     }
 
+    fn write_file(
+        &self,
+        path: &Path,
+        format: Format,
+        report: &Report,
+        findings: Option<&Spool>,
+    ) -> Result<(), Failure> {
+        let history = &self.past.history;
+        let style = Style {
+            color: false,
+            ..self.style
+        };
+        write_file(path, format, |out| {
+            report::write(report, findings, format, style, history, out)
+        })
+    }
+
     fn print(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
         let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-        match report::write(report, findings, self.format, self.style, &mut out) {
+        let history = &self.past.history;
+        match report::write(report, findings, self.format, self.style, history, &mut out) {
             // Whoever read the beginning has seen enough.
             Err(report::ReportError::Output(error))
                 if error.kind() == std::io::ErrorKind::BrokenPipe =>
@@ -163,27 +191,39 @@ pub(super) fn is_inside(path: &Path, root: &Path) -> Result<bool, Failure> {
     };
     let root = real(root)?;
     let path = std::path::absolute(path)?;
-    let directory = path.parent().unwrap_or(&path);
-    Ok(real(directory).is_ok_and(|place| place.starts_with(&root)))
+    let is_inside = |place: &Path| real(place).is_ok_and(|place| place.starts_with(&root));
+    Ok(is_inside(&path) || path.parent().is_some_and(is_inside))
 }
 
 /// Writes a report file.
-fn write_file(
+pub(super) fn write_file(
     path: &Path,
     format: Format,
-    style: Style,
-    report: &Report,
-    findings: Option<&Spool>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
 ) -> Result<(), Failure> {
     let output = OutputFile::create(path, 0o640)?;
-    let mut out = BufWriter::new(output.file()?);
-    let style = Style {
-        color: false,
-        ..style
-    };
-    report::write(report, findings, format, style, &mut out)?;
+    let file = output.file()?;
+    if format == Format::Prometheus {
+        // The collector runs as a user of its own, and there are no names of files in it.
+        file.set_permissions(PermissionsExt::from_mode(0o644))?;
+    }
+    let mut out = BufWriter::new(file);
+    write(&mut out)?;
+    out.flush()?;
     drop(out);
     output.keep()
+}
+
+/// A report file, and the format that goes with its ending.
+pub(super) fn with_format(path: &Path) -> Result<(PathBuf, Format), Failure> {
+    match Format::of_path(path) {
+        Some(format) => Ok((path.to_owned(), format)),
+        None => Err(Failure::misuse(format_args!(
+            "--report {}: the ending must be one of {}",
+            path.display(),
+            Format::ENDINGS
+        ))),
+    }
 }
 
 /// The style that a choice of colours means for standard output.

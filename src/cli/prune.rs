@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::error::Failure;
+use super::past::Past;
 use super::progress::Progress;
 use super::sets::{ListFormat, print_json};
 use super::{Global, exit};
 use crate::catalog::Amount;
-use crate::report::{bytes_for_people, counted, grouped, printable};
+use crate::report::{Clock, bytes_for_people, counted, grouped, printable};
 use crate::store::Store;
 use crate::store::prune::{self, Options, Pruned};
 use crate::store::retention::{Apart, Keep};
@@ -129,6 +130,25 @@ pub(super) fn run(
     arguments: &Arguments,
     progress: &Progress,
 ) -> Result<u8, Failure> {
+    let clock = Clock::start();
+    let past = Past::read(global, progress)?;
+    let pruned = attempt(global, arguments, progress);
+    // To show what would go is no run that others go by.
+    if arguments.apply {
+        let added = past.add_ended("prune", &arguments.store, clock, &pruned);
+        if pruned.is_ok() {
+            added?;
+        }
+    }
+    pruned.map(|(status, _)| status)
+}
+
+/// Prunes and prints the table; gives the exit status and what came of it.
+fn attempt(
+    global: &Global,
+    arguments: &Arguments,
+    progress: &Progress,
+) -> Result<(u8, String), Failure> {
     let store = if arguments.apply {
         Store::open(&arguments.store)?
     } else {
@@ -142,15 +162,15 @@ pub(super) fn run(
     };
     let pruned = prune::run(&store, &options, progress)?;
     progress.finish();
+    let table = Table::of(&pruned, &store, arguments.apply);
     if !global.quiet {
-        let table = Table::of(&pruned, &store, arguments.apply);
         let mut out = std::io::stdout().lock();
         match arguments.format {
             ListFormat::Json => print_json(&mut out, &table)?,
             ListFormat::Text => table.print(&mut out)?,
         }
     }
-    Ok(exit::DONE)
+    Ok((exit::DONE, table.verdict()))
 }
 
 impl Table {
@@ -178,6 +198,18 @@ impl Table {
             contents_kept: pruned.kept,
             foreign: pruned.foreign,
         }
+    }
+
+    /// What a prune came to, in one sentence.
+    fn verdict(&self) -> String {
+        let stay = self.sets.iter().filter(|line| line.kept).count() as u64;
+        let gone = (self.sets.len() + self.resumed.len()) as u64 - stay;
+        format!(
+            "OK: {} removed, {} freed; {} kept",
+            counted(gone, "set"),
+            bytes_for_people(self.freed_bytes),
+            counted(stay, "set")
+        )
     }
 
     fn print(&self, out: &mut dyn Write) -> Result<(), Failure> {

@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use super::number::{bytes_for_people, counted, grouped};
 use super::text::{printable, read, tree};
-use super::{AcceptedFindings, Clock, LookedAt, Report, listed, report_catalog, upload_names};
+use super::{
+    AcceptedFindings, ByHost, Clock, LookedAt, Report, listed, report_catalog, upload_names,
+};
 use crate::catalog::Amount;
 use crate::check::{FailOn, Matches, Severity};
+use crate::monitor::Silent;
 use crate::store::backup::Made;
 use crate::store::record::LEFT_WITHOUT_GOLD;
 use crate::store::{SetRecord, Store};
@@ -19,12 +22,16 @@ use crate::store::{SetRecord, Store};
 pub struct NewSet {
     /// The store's directory.
     pub store: String,
+    /// How many finished sets the store holds now.
+    pub sets_in_store: u64,
     /// The set's record, without the list of findings: they stand in the report.
     pub set: SetRecord,
     /// Gold in the set that `--url-gold skip` would leave out.
     pub skip_would_save: Amount,
     /// Files of the repository listed in their place; where that lies is in the set's `source`.
     pub listed: BTreeMap<&'static str, Amount>,
+    /// The same by host and type.
+    pub listed_by_host: ByHost,
     /// Directories of the repository listed.
     pub directories: u64,
     /// Files of the repository whose contents were read: those that the store did not have.
@@ -62,9 +69,14 @@ impl Report {
         set.findings.list.clear();
         let new = NewSet {
             store: store.path().display().to_string(),
+            // The new one is there, whatever else cannot be listed.
+            sets_in_store: store
+                .list(&Silent)
+                .map_or(1, |listed| listed.finished.len() as u64),
             set,
             skip_would_save: made.skip_would_save,
             listed: listed(&made.coverage),
+            listed_by_host: made.coverage.hosts.clone(),
             directories: made.coverage.directories,
             read: made.coverage.read,
             shards_complete: made

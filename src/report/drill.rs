@@ -341,7 +341,8 @@ impl DrilledSet {
     }
 }
 
-fn for_people(seconds: f64) -> String {
+/// A time in its largest unit.
+pub(super) fn for_people(seconds: f64) -> String {
     if seconds < 1.0 {
         format!("{seconds:.2} s")
     } else if seconds < 10.0 {

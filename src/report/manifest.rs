@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::backup::MEND_WITHOUT_GOLD;
 use super::number::{bytes_for_people, counted, grouped};
-use super::{Clock, ReportError};
+use super::{Clock, Format, History, LookedAt, Report, ReportError, Style};
 use crate::catalog::Amount;
 use crate::check::{Kind, Outcome};
 use crate::manifest::formats::bagit::Bag;
@@ -126,6 +126,79 @@ impl ManifestReport {
             + self.not_taken_files
     }
 
+    /// Writes the table in the form of a file's ending.
+    pub fn write(
+        &self,
+        format: Format,
+        history: &History,
+        out: &mut dyn Write,
+    ) -> Result<(), ReportError> {
+        match format {
+            Format::Text => self.write_text(out),
+            Format::Json => self.write_json(out),
+            Format::Ndjson => {
+                serde_json::to_writer(&mut *out, self).map_err(io::Error::from)?;
+                Ok(writeln!(out)?)
+            }
+            Format::Html | Format::Prometheus => super::write(
+                &Report::of_manifest(self),
+                None,
+                format,
+                Style::default(),
+                history,
+                out,
+            ),
+        }
+    }
+
+    /// Amounts in the set, by what they are; there may be none of it.
+    pub(super) fn in_set(&self) -> [(&'static str, Amount); 4] {
+        [
+            ("gold", self.amounts.gold),
+            ("files", self.amounts.files),
+            ("listings", self.amounts.listings),
+            ("license", self.amounts.license),
+        ]
+    }
+
+    /// What is left out, by why.
+    pub(super) fn left_out(&self) -> [(&'static str, Amount); 4] {
+        let left_out = &self.amounts.left_out;
+        [
+            ("can be fetched again", left_out.fetched),
+            ("unpacking brings it back", left_out.unpacked),
+            ("no upload uses it", left_out.unused),
+            ("no row knows it", self.orphans),
+        ]
+    }
+
+    /// What should be in the set and cannot be had.
+    pub(super) fn not_had(&self) -> [(&'static str, Amount); 4] {
+        let left_out = &self.amounts.left_out;
+        [
+            ("gold, missing or damaged", left_out.gold_not_found),
+            ("listings, missing or damaged", left_out.listings_not_found),
+            ("other files, missing or damaged", left_out.files_not_found),
+            ("derived files without gold", left_out.without_gold),
+        ]
+    }
+
+    /// What the set holds and does not, for people.
+    pub(super) fn write_coverage(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (what, amounts) in [
+            ("in it", self.in_set()),
+            ("left out", self.left_out()),
+            ("not had", self.not_had()),
+        ] {
+            for (why, amount) in amounts.into_iter().filter(|(_, amount)| amount.files > 0) {
+                let files = counted(amount.files, "file");
+                let bytes = bytes_for_people(amount.bytes);
+                writeln!(out, "  {what:<9} {files}, {bytes}: {why}")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the object for programs.
     pub fn write_json(&self, out: &mut dyn Write) -> Result<(), ReportError> {
         serde_json::to_writer_pretty(&mut *out, self).map_err(io::Error::from)?;
@@ -223,6 +296,34 @@ impl ManifestReport {
             writeln!(out, "  and {} more", grouped(self.not_taken_files - named))?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The table of a manifest, as a report without findings: these are the check's.
+    pub fn of_manifest(manifest: &ManifestReport) -> Report {
+        let held = manifest.amounts.held();
+        let holds = format!(
+            "a {} set holds {}, {}",
+            manifest.kind,
+            counted(held.files, "file"),
+            bytes_for_people(held.bytes)
+        );
+        Report {
+            verdict: match manifest.lacking() {
+                0 => format!("OK: {holds}"),
+                lacking => format!(
+                    "DAMAGED: {holds}; {} that it should hold cannot be had: see fogold check",
+                    counted(lacking, "file")
+                ),
+            },
+            complete: manifest.complete,
+            exit_status: manifest.exit_status,
+            started: manifest.started.clone(),
+            seconds: manifest.seconds,
+            coverage: LookedAt::Manifest(Box::new(manifest.clone())),
+            ..Report::blank("manifest", Clock::start())
+        }
     }
 }
 

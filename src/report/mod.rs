@@ -1,4 +1,5 @@
-//! What a run found, for people and for programs: text, JSON and NDJSON.
+//! What a run found, for people and for programs: text, a page, JSON, NDJSON and metrics; and how the
+//! runs before it went.
 //!
 //! Every format is made from the same [`Report`] and the same findings. Names, paths and URLs come
 //! from a tree and a database that may be hostile: text escapes control characters, and JSON is
@@ -7,10 +8,13 @@
 mod accepted;
 mod backup;
 mod drill;
+mod history;
+mod html;
 mod json;
 mod ledger;
 mod manifest;
 mod number;
+mod prometheus;
 mod restore;
 mod store;
 mod text;
@@ -24,6 +28,7 @@ use serde::Serialize;
 pub use accepted::AcceptedFindings;
 pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
+pub use history::{History, Run, RunSet};
 pub use ledger::ReadSoFar;
 pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, counted, grouped};
@@ -34,6 +39,7 @@ pub use text::{Style, printable};
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
 use crate::check::{Coverage, FailOn, Kind, Options, Outcome, Severity, Spool, Tally};
 use crate::repository::Tree;
+use crate::sysconf::RepositoryType;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +104,8 @@ pub enum LookedAt {
     Restored(Box<RestoredServer>),
     /// What a set would bring back.
     Drilled(Box<DrilledSet>),
+    /// What a set would hold.
+    Manifest(Box<ManifestReport>),
 }
 
 impl LookedAt {
@@ -106,10 +114,16 @@ impl LookedAt {
         match self {
             LookedAt::Repository(coverage) => Some(coverage),
             LookedAt::Restored(restored) => restored.after.as_ref(),
-            LookedAt::Store(_) | LookedAt::NewSet(_) | LookedAt::Drilled(_) => None,
+            LookedAt::Store(_)
+            | LookedAt::NewSet(_)
+            | LookedAt::Drilled(_)
+            | LookedAt::Manifest(_) => None,
         }
     }
 }
+
+/// Files by host and type.
+pub type ByHost = BTreeMap<String, BTreeMap<RepositoryType, Amount>>;
 
 /// What was looked at of a repository, as reports say it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -124,6 +138,8 @@ pub struct ReportCoverage {
     pub types: Vec<&'static str>,
     /// Files listed in their place.
     pub listed: BTreeMap<&'static str, Amount>,
+    /// The same by host and type; what lies at the root itself is under the empty name.
+    pub listed_by_host: ByHost,
     /// Directories listed.
     pub directories: u64,
     /// Contents were asked to be read.
@@ -418,6 +434,7 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
         hosts: tree.layout().hosts.names().map(str::to_owned).collect(),
         types: options.types.iter().map(|ty| ty.as_str()).collect(),
         listed: listed(&outcome.coverage),
+        listed_by_host: outcome.coverage.hosts.clone(),
         directories: *directories,
         verify: options.verify,
         sha256: options.sha256,
@@ -487,32 +504,47 @@ pub enum Format {
     Json,
     /// A line a finding, the report object last.
     Ndjson,
+    /// A page for people.
+    Html,
+    /// Metrics for node_exporter.
+    Prometheus,
 }
 
 impl Format {
+    /// The endings of files that are reports.
+    pub const ENDINGS: &str = ".txt, .json, .ndjson, .html, .prom";
+
     /// The format that goes with a file's ending.
     pub fn of_path(path: &Path) -> Option<Format> {
         match path.extension()?.to_ascii_lowercase().to_str()? {
             "txt" => Some(Format::Text),
             "json" => Some(Format::Json),
             "ndjson" => Some(Format::Ndjson),
+            "html" => Some(Format::Html),
+            "prom" => Some(Format::Prometheus),
             _ => None,
         }
     }
 }
 
-/// Writes a report. `findings` is absent when nothing was looked at.
+/// Writes a report. `findings` is absent when nothing was looked at; `history` is how the runs
+/// before this one went.
 pub fn write(
     report: &Report,
     findings: Option<&Spool>,
     format: Format,
     style: Style,
+    history: &History,
     out: &mut dyn Write,
 ) -> Result<(), ReportError> {
     match format {
         Format::Text => text::write(report, findings, style, out),
         Format::Json => json::write_object(report, findings, out),
         Format::Ndjson => json::write_lines(report, findings, out),
+        Format::Html => html::write(report, findings, history, out),
+        Format::Prometheus => {
+            prometheus::write(report, findings, history, out).map_err(ReportError::from)
+        }
     }?;
     out.flush()?;
     Ok(())

@@ -149,22 +149,19 @@ impl StoreCoverage {
     }
 
     /// What to do about findings in a store.
-    pub(super) fn what_to_do(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "  Look after the storage first. What is missing or damaged in pool/ is copied again by the next 'fogold \
+    pub(super) fn what_to_do(&self) -> Vec<&'static str> {
+        let mut lines = vec![
+            "Look after the storage first. What is missing or damaged in pool/ is copied again by the next 'fogold \
              backup', where the repository still has it; what it has not, a copy of the store may have. Restore takes \
-             a good copy in the repository in its place, and names what it cannot bring back."
-        )?;
-        let of_sets = self.sets.iter().any(SetCoverage::is_damaged);
-        if of_sets {
-            writeln!(
-                out,
-                "  What is damaged in sets/ cannot be mended: bring the file back from a copy of the store, or make \
-                 another set and move this one out of the store."
-            )?;
+             a good copy in the repository in its place, and names what it cannot bring back.",
+        ];
+        if self.sets.iter().any(SetCoverage::is_damaged) {
+            lines.push(
+                "What is damaged in sets/ cannot be mended: bring the file back from a copy of the store, or make \
+                 another set and move this one out of the store.",
+            );
         }
-        Ok(())
+        lines
     }
 }
 

@@ -53,22 +53,7 @@ pub(super) fn write(
         worst => worst,
     };
     writeln!(out, "{}", style.paint(color, &printable(&report.verdict)))?;
-    match &report.coverage {
-        LookedAt::Repository(coverage) => {
-            if let Some(catalog) = &report.catalog {
-                looked_at(coverage, catalog, out)?;
-            }
-        }
-        LookedAt::Store(coverage) => coverage.write(out)?,
-        LookedAt::NewSet(new) => new.write(out)?,
-        LookedAt::Drilled(drilled) => drilled.write(out)?,
-        LookedAt::Restored(restored) => {
-            restored.write(out)?;
-            if let (Some(after), Some(catalog)) = (&restored.after, &report.catalog) {
-                looked_at(after, catalog, out)?;
-            }
-        }
-    }
+    coverage(report, out)?;
     if let Some(accepted) = &report.accepted {
         accepted.write(style.accepted, out)?;
     }
@@ -87,27 +72,84 @@ pub(super) fn write(
         of_kind(*kind, &tallies, findings, report, style, out)?;
     }
     list_accepted(findings, report, style, out)?;
-    if let LookedAt::Drilled(drilled) = &report.coverage {
-        for (number, line) in drilled.what_to_do().into_iter().enumerate() {
-            let heading = if number == 0 { "\nWhat to do\n" } else { "" };
-            writeln!(out, "{heading}  {line}")?;
+    for (number, advice) in what_to_do(report, findings)?.into_iter().enumerate() {
+        let heading = if number == 0 { "\nWhat to do\n" } else { "" };
+        let about = advice.about.map_or(String::new(), |about| about + ": ");
+        writeln!(out, "{heading}  {about}{}", advice.text)?;
+        if let Some(command) = advice.command {
+            writeln!(out, "    {command}")?;
         }
-        return Ok(());
     }
-    writeln!(out, "\nWhat to do")?;
-    if let LookedAt::Store(coverage) = &report.coverage {
-        coverage.what_to_do(out)?;
-        return Ok(());
+    Ok(())
+}
+
+/// What to do about findings.
+pub(super) struct Advice {
+    /// The kind of finding, or what else it is about; nothing when it is about all.
+    pub(super) about: Option<String>,
+    /// What to do.
+    pub(super) text: &'static str,
+    /// The command that mends the first finding of the kind.
+    pub(super) command: Option<String>,
+}
+
+/// What to do about findings, the worst first.
+pub(super) fn what_to_do(report: &Report, findings: &Spool) -> Result<Vec<Advice>, ReportError> {
+    let tallies = findings.tallies();
+    let about_all = |text| Advice {
+        about: None,
+        text,
+        command: None,
+    };
+    match &report.coverage {
+        _ if tallies.is_empty() => return Ok(Vec::new()),
+        LookedAt::Drilled(drilled) => {
+            return Ok(drilled.what_to_do().into_iter().map(about_all).collect());
+        }
+        LookedAt::Store(coverage) => {
+            return Ok(coverage.what_to_do().into_iter().map(about_all).collect());
+        }
+        LookedAt::Repository(_)
+        | LookedAt::NewSet(_)
+        | LookedAt::Restored(_)
+        | LookedAt::Manifest(_) => {}
     }
+    let mut advice = Vec::new();
     if let LookedAt::NewSet(new) = &report.coverage
         && new.without_gold().files > 0
     {
-        writeln!(out, "  derived files without gold: {MEND_WITHOUT_GOLD}")?;
+        advice.push(Advice {
+            about: Some("derived files without gold".to_owned()),
+            ..about_all(MEND_WITHOUT_GOLD)
+        });
     }
-    for kind in kinds {
-        writeln!(out, "  {kind}: {}", kind.mend())?;
-        if let Some(command) = copy_command(kind, &tallies, findings, report)? {
-            writeln!(out, "    {command}")?;
+    for kind in kinds_worst_first(&tallies) {
+        advice.push(Advice {
+            about: Some(kind.to_string()),
+            text: kind.mend(),
+            command: copy_command(kind, &tallies, findings, report)?,
+        });
+    }
+    Ok(advice)
+}
+
+/// What was looked at, or done.
+pub(super) fn coverage(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    match &report.coverage {
+        LookedAt::Repository(coverage) => {
+            if let Some(catalog) = &report.catalog {
+                looked_at(coverage, catalog, out)?;
+            }
+        }
+        LookedAt::Store(coverage) => coverage.write(out)?,
+        LookedAt::NewSet(new) => new.write(out)?,
+        LookedAt::Drilled(drilled) => drilled.write(out)?,
+        LookedAt::Manifest(manifest) => manifest.write_coverage(out)?,
+        LookedAt::Restored(restored) => {
+            restored.write(out)?;
+            if let (Some(after), Some(catalog)) = (&restored.after, &report.catalog) {
+                looked_at(after, catalog, out)?;
+            }
         }
     }
     Ok(())
@@ -260,7 +302,7 @@ fn table(tallies: &[(Severity, Kind, Tally)], style: Style, out: &mut dyn Write)
     Ok(())
 }
 
-fn kinds_worst_first(tallies: &[(Severity, Kind, Tally)]) -> Vec<Kind> {
+pub(super) fn kinds_worst_first(tallies: &[(Severity, Kind, Tally)]) -> Vec<Kind> {
     let mut seen = BTreeSet::new();
     tallies
         .iter()
@@ -336,46 +378,59 @@ fn and_more(more: u64, out: &mut dyn Write) -> io::Result<()> {
 
 /// What a person needs to know of a finding, on one line.
 fn line(finding: &Finding, report: &Report) -> String {
-    let subject = finding.path.clone().or_else(|| finding.name.clone());
     let mut parts: Vec<String> = Vec::new();
-    match (subject, finding.pfile) {
-        (Some(subject), Some(pfile)) if finding.kind == Kind::WrongSha256 => {
-            parts.push(format!("{subject}; pfile {pfile}"));
-        }
-        (Some(subject), _) => parts.push(subject),
-        (None, Some(pfile)) => parts.push(format!("pfile {pfile}")),
-        (None, None) => {}
-    }
-    if let Some(uploads) = finding.uploads.as_deref().filter(|ids| !ids.is_empty()) {
-        // The line of an upload's own fault names it already.
-        let with_names = finding.path.is_some();
-        let shown: Vec<String> = uploads
-            .iter()
-            .take(3)
-            .map(|id| match report.upload_names.get(id) {
-                Some(name) if with_names => format!("{id} ({name})"),
-                _ => id.to_string(),
-            })
-            .collect();
-        let total = finding.uploads_total.unwrap_or(uploads.len() as u64);
-        let more = total.saturating_sub(shown.len() as u64);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        let word = if total == 1 { "upload" } else { "uploads" };
-        parts.push(format!("{word} {}{more}", shown.join(", ")));
-    }
-    if let Some(recovery) = finding.recovery {
-        let source = finding.source.as_deref().or(finding.url.as_deref());
-        parts.push(match source {
-            Some(source) => format!("recovery: {} from {source}", recovery.as_str()),
-            None => format!("recovery: {}", recovery.as_str()),
-        });
-    }
+    parts.extend(subject(finding));
+    parts.extend(uploads(finding, report));
+    parts.extend(recovery(finding));
     parts.extend(finding.detail.clone());
     printable(&parts.join("; "))
+}
+
+/// The file or row that a finding is about.
+pub(super) fn subject(finding: &Finding) -> Option<String> {
+    let subject = finding.path.clone().or_else(|| finding.name.clone());
+    match (subject, finding.pfile) {
+        (Some(subject), Some(pfile)) if finding.kind == Kind::WrongSha256 => {
+            Some(format!("{subject}; pfile {pfile}"))
+        }
+        (Some(subject), _) => Some(subject),
+        (None, Some(pfile)) => Some(format!("pfile {pfile}")),
+        (None, None) => None,
+    }
+}
+
+/// The uploads that a finding concerns, with their names.
+pub(super) fn uploads(finding: &Finding, report: &Report) -> Option<String> {
+    let uploads = finding.uploads.as_deref().filter(|ids| !ids.is_empty())?;
+    // The line of an upload's own fault names it already.
+    let with_names = finding.path.is_some();
+    let shown: Vec<String> = uploads
+        .iter()
+        .take(3)
+        .map(|id| match report.upload_names.get(id) {
+            Some(name) if with_names => format!("{id} ({name})"),
+            _ => id.to_string(),
+        })
+        .collect();
+    let total = finding.uploads_total.unwrap_or(uploads.len() as u64);
+    let more = total.saturating_sub(shown.len() as u64);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let word = if total == 1 { "upload" } else { "uploads" };
+    Some(format!("{word} {}{more}", shown.join(", ")))
+}
+
+/// How what a finding is about comes back.
+pub(super) fn recovery(finding: &Finding) -> Option<String> {
+    let recovery = finding.recovery?.as_str();
+    let source = finding.source.as_deref().or(finding.url.as_deref());
+    Some(match source {
+        Some(source) => format!("recovery: {recovery} from {source}"),
+        None => format!("recovery: {recovery}"),
+    })
 }
 
 /// Text without control characters: a name may hold line ends and terminal codes, and marks that

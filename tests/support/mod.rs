@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub(crate) mod binary;
+pub(crate) mod browser;
 pub(crate) mod capture;
 pub(crate) mod cluster;
 pub(crate) mod finding;

@@ -7,14 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::finding::path_text;
@@ -25,8 +22,6 @@ use crate::sysconf::RepositoryType;
 
 /// The file in the state directory.
 const FILE: &str = "ledger.json";
-/// Held while the file is changed.
-const LOCK: &str = "ledger.lock";
 /// The version of its form.
 const VERSION: u32 = 1;
 
@@ -84,24 +79,7 @@ struct Pages {
     anew: bool,
     unwritten: bool,
     written: Option<Instant>,
-    failure: Option<LedgerError>,
-}
-
-/// Why the ledger could not be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// The file.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Its lock.
-    #[error("cannot lock {}", path.display())]
-    Lock {
-        /// The lock's file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    failure: Option<StateError>,
 }
 
 /// How far a repository has been read.
@@ -208,7 +186,7 @@ impl Ledger {
     }
 
     /// Writes what is not written yet; the first failure of the run, if there was one.
-    pub fn end(self) -> Result<(), LedgerError> {
+    pub fn end(self) -> Result<(), StateError> {
         let mut pages = self.pages();
         if pages.unwritten {
             self.write(&mut pages);
@@ -243,8 +221,8 @@ impl Ledger {
     }
 
     /// Puts the entries of this run among what others have written meanwhile.
-    fn try_write(&self, pages: &mut Pages) -> Result<(), LedgerError> {
-        let _lock = self.lock()?;
+    fn try_write(&self, pages: &mut Pages) -> Result<(), StateError> {
+        let _lock = self.state.lock(FILE)?;
         let mut document = document(&self.state).unwrap_or_default();
         let record = document
             .repositories
@@ -261,22 +239,6 @@ impl Ledger {
         self.state.replace(FILE, &text)?;
         pages.anew = false;
         Ok(())
-    }
-
-    fn lock(&self) -> Result<std::fs::File, LedgerError> {
-        let path = self.state.path(LOCK);
-        let locked = std::fs::File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|file| {
-                let exclusive = FlockOperation::LockExclusive;
-                rustix::io::retry_on_intr(|| rustix::fs::flock(&file, exclusive))?;
-                Ok(file)
-            });
-        locked.map_err(|source| LedgerError::Lock { path, source })
     }
 }
 

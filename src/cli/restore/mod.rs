@@ -153,7 +153,7 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
-    let output = arguments.output.output(global)?;
+    let output = arguments.output.output(global, progress)?;
     let result = attempt(global, arguments, progress, interrupt, &output, clock);
     interrupt.forget_last_word();
     output.tell_failure("restore", clock, &result, progress);

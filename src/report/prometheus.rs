@@ -1,0 +1,385 @@
+//! The report as metrics, for the textfile collector of Prometheus' node_exporter.
+//!
+//! Each file is the last run of one command, and every sample says which. What was not looked at is
+//! left out: a zero would say that all is well. Times are those of the run, in seconds since 1970;
+//! Prometheus makes ages of them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::history::{History, Run};
+use super::text::printable;
+use super::{LookedAt, NewSet, Report, StoreCoverage};
+use crate::catalog::Amount;
+use crate::check::{Severity, Spool};
+use crate::store::SetId;
+
+/// All metrics, in the order in which they are written, with what they say. All are gauges.
+const METRICS: [(&str, &str); 23] = [
+    (
+        "fogold_info",
+        "The version of the fogold that wrote this file",
+    ),
+    (
+        "fogold_last_run_timestamp_seconds",
+        "When the last run ended",
+    ),
+    (
+        "fogold_last_run_duration_seconds",
+        "How long the last run took",
+    ),
+    (
+        "fogold_last_run_exit_status",
+        "Exit status of the last run: 0 good, 1 findings, 2 nothing tried, 3 failed or not complete",
+    ),
+    (
+        "fogold_last_run_complete",
+        "Whether the last run looked at everything it was asked to",
+    ),
+    (
+        "fogold_last_complete_run_timestamp_seconds",
+        "When the last complete run ended; runs before this one are known with --state alone",
+    ),
+    (
+        "fogold_severity_findings",
+        "Findings of the last run by severity: loss, recoverable, waste, notice",
+    ),
+    (
+        "fogold_findings",
+        "Findings of the last run by kind and severity",
+    ),
+    (
+        "fogold_finding_bytes",
+        "Bytes that findings of the last run concern, by kind and severity",
+    ),
+    (
+        "fogold_repository_files",
+        "Files in their place in the repository, by host and type",
+    ),
+    (
+        "fogold_repository_bytes",
+        "Bytes of the files in their place in the repository, by host and type",
+    ),
+    (
+        "fogold_read_files",
+        "Files whose contents the last run read",
+    ),
+    ("fogold_read_bytes", "Bytes that the last run read"),
+    (
+        "fogold_oldest_verified_shard_timestamp_seconds",
+        "When the part of the repository was read that was read least recently (with --state)",
+    ),
+    (
+        "fogold_never_verified_shards",
+        "Parts of 256 of the repository that were never read to their end (with --state)",
+    ),
+    (
+        "fogold_bad_shards",
+        "Parts of 256 in which contents were bad when they were last read (with --state)",
+    ),
+    (
+        "fogold_last_good_backup_timestamp_seconds",
+        "When the last set was finished for which everything could be read",
+    ),
+    (
+        "fogold_set_files",
+        "Files in the last set, or in one that would be made, by its kind",
+    ),
+    (
+        "fogold_set_bytes",
+        "Bytes in the last set, or in one that would be made, by its kind",
+    ),
+    (
+        "fogold_set_new_bytes",
+        "Bytes in the last set that the store did not have before, by its kind",
+    ),
+    ("fogold_store_sets", "Finished sets in the store"),
+    (
+        "fogold_store_bytes",
+        "Bytes of the contents that the sets of the store name, each once",
+    ),
+    (
+        "fogold_drill_step_duration_seconds",
+        "How long the steps of the last drill took",
+    ),
+];
+
+/// The samples of a report, by metric.
+struct Samples {
+    command: &'static str,
+    by_metric: BTreeMap<&'static str, Vec<String>>,
+}
+
+pub(super) fn write(
+    report: &Report,
+    findings: Option<&Spool>,
+    history: &History,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut samples = Samples {
+        command: report.command,
+        by_metric: BTreeMap::new(),
+    };
+    samples.of_run(report, findings.is_some(), history);
+    if let Some(findings) = findings {
+        samples.of_findings(report, findings);
+    }
+    samples.of_coverage(report);
+    samples.of_ledger(&serde_json::to_value(&report.coverage)?);
+    samples.write(out)
+}
+
+impl Samples {
+    /// Adds a sample. A metric that is not in [`METRICS`] would not be written.
+    fn add(&mut self, metric: &'static str, labels: &[(&str, &str)], value: f64) {
+        debug_assert!(METRICS.iter().any(|(name, _)| *name == metric), "{metric}");
+        let labels: String = labels
+            .iter()
+            .map(|(name, text)| format!(",{name}=\"{}\"", escaped(text)))
+            .collect();
+        let command = self.command;
+        let sample = format!("{metric}{{command=\"{command}\"{labels}}} {value}");
+        self.by_metric.entry(metric).or_default().push(sample);
+    }
+
+    fn count(&mut self, metric: &'static str, labels: &[(&str, &str)], value: u64) {
+        self.add(metric, labels, value as f64);
+    }
+
+    fn of_run(&mut self, report: &Report, judged: bool, history: &History) {
+        let now = Run::of(report, judged);
+        self.count("fogold_info", &[("version", report.version)], 1);
+        self.time("fogold_last_run_timestamp_seconds", ended(&now));
+        self.add("fogold_last_run_duration_seconds", &[], report.seconds);
+        let status = u64::from(report.exit_status);
+        self.count("fogold_last_run_exit_status", &[], status);
+        self.count("fogold_last_run_complete", &[], u64::from(report.complete));
+        let own = history.runs.iter().filter(|run| run.command == now.command);
+        let with_now: Vec<&Run> = own.chain([&now]).collect();
+        let complete = with_now.iter().rev().find(|run| run.complete);
+        self.time(
+            "fogold_last_complete_run_timestamp_seconds",
+            complete.and_then(|run| ended(run)),
+        );
+        let mut good = with_now.iter().rev().filter(|run| run.complete);
+        let set = good.find_map(|run| run.set.as_ref());
+        self.time(
+            "fogold_last_good_backup_timestamp_seconds",
+            set.and_then(|set| seconds(&set.finished)),
+        );
+    }
+
+    fn time(&mut self, metric: &'static str, time: Option<f64>) {
+        if let Some(time) = time {
+            self.add(metric, &[], time);
+        }
+    }
+
+    fn of_findings(&mut self, report: &Report, findings: &Spool) {
+        for severity in Severity::ALL {
+            let label = [("severity", severity.as_str())];
+            self.count(
+                "fogold_severity_findings",
+                &label,
+                report.severity(severity),
+            );
+        }
+        for (severity, kind, tally) in findings.tallies() {
+            let labels = [("kind", kind.as_str()), ("severity", severity.as_str())];
+            self.count("fogold_findings", &labels, tally.findings);
+            self.count("fogold_finding_bytes", &labels, tally.bytes);
+        }
+    }
+
+    fn of_coverage(&mut self, report: &Report) {
+        if let Some(coverage) = report.coverage.repository()
+            && !coverage.repository.is_empty()
+        {
+            self.of_repository(&coverage.listed_by_host);
+            self.of_reading(coverage.read);
+        }
+        match &report.coverage {
+            LookedAt::Store(coverage) => self.of_store(coverage),
+            LookedAt::NewSet(new) => self.of_set(new),
+            LookedAt::Drilled(drilled) => {
+                self.of_reading(drilled.read);
+                for (step, seconds) in &drilled.steps {
+                    let metric = "fogold_drill_step_duration_seconds";
+                    self.add(metric, &[("step", step)], *seconds);
+                }
+            }
+            LookedAt::Manifest(manifest) => {
+                let kind = [("kind", manifest.kind.as_str())];
+                let held = manifest.amounts.held();
+                self.count("fogold_set_files", &kind, held.files);
+                self.count("fogold_set_bytes", &kind, held.bytes);
+            }
+            LookedAt::Repository(_) | LookedAt::Restored(_) => {}
+        }
+    }
+
+    fn of_repository(&mut self, listed: &super::ByHost) {
+        for (host, types) in listed {
+            for (ty, amount) in types {
+                let labels = [("host", &**host), ("type", ty.as_str())];
+                self.count("fogold_repository_files", &labels, amount.files);
+                self.count("fogold_repository_bytes", &labels, amount.bytes);
+            }
+        }
+    }
+
+    fn of_reading(&mut self, read: Amount) {
+        self.count("fogold_read_files", &[], read.files);
+        self.count("fogold_read_bytes", &[], read.bytes);
+    }
+
+    fn of_store(&mut self, coverage: &StoreCoverage) {
+        self.count("fogold_store_sets", &[], coverage.sets.len() as u64);
+        self.count("fogold_store_bytes", &[], coverage.named.bytes);
+        self.of_reading(coverage.read);
+        let good = coverage.sets.iter().filter(|set| !set.is_damaged());
+        let newest = good.filter_map(|set| set.id.parse::<SetId>().ok()).max();
+        self.time(
+            "fogold_last_good_backup_timestamp_seconds",
+            newest.map(|id| id.time.as_second() as f64),
+        );
+    }
+
+    fn of_set(&mut self, new: &NewSet) {
+        let counts = &new.set.counts;
+        let kind = [("kind", new.set.kind.as_str())];
+        self.count("fogold_set_files", &kind, counts.pool.files);
+        self.count("fogold_set_bytes", &kind, counts.pool.bytes);
+        self.count("fogold_set_new_bytes", &kind, counts.new.bytes);
+        self.count("fogold_store_sets", &[], new.sets_in_store);
+        self.of_repository(&new.listed_by_host);
+        self.of_reading(new.read);
+    }
+
+    /// What the state directory knows of contents that were read, where a check has said so.
+    fn of_ledger(&mut self, coverage: &Value) {
+        let ledger = &coverage["ledger"];
+        self.time(
+            "fogold_oldest_verified_shard_timestamp_seconds",
+            ledger["oldest"].as_str().and_then(seconds),
+        );
+        for (metric, field) in [
+            ("fogold_never_verified_shards", "never"),
+            ("fogold_bad_shards", "bad"),
+        ] {
+            if let Some(shards) = ledger[field].as_u64() {
+                self.count(metric, &[], shards);
+            }
+        }
+    }
+
+    fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
+        for (metric, help) in METRICS {
+            let Some(samples) = self.by_metric.remove(metric) else {
+                continue;
+            };
+            writeln!(out, "# HELP {metric} {help}.\n# TYPE {metric} gauge")?;
+            for sample in samples {
+                writeln!(out, "{sample}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When a run ended.
+fn ended(run: &Run) -> Option<f64> {
+    Some((seconds(&run.started)? + run.seconds).round())
+}
+
+/// A time of RFC 3339, in seconds since 1970.
+fn seconds(text: &str) -> Option<f64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_second() as f64)
+}
+
+/// A text as the value of a label.
+fn escaped(text: &str) -> String {
+    printable(text)
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn samples() -> Samples {
+        Samples {
+            command: "check",
+            by_metric: BTreeMap::new(),
+        }
+    }
+
+    fn text(samples: Samples) -> String {
+        let mut out = Vec::new();
+        samples.write(&mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut samples = samples();
+        samples.count("fogold_info", &[("version", "a\"b\\c\nd\u{1b}")], 1);
+        let text = text(samples);
+        let wanted = r#"fogold_info{command="check",version="a\"b\\c\\nd\\u{1b}"} 1"#;
+        assert!(text.lines().any(|line| line == wanted), "{text}");
+    }
+
+    #[test]
+    fn the_oldest_shard_is_told_where_it_is_known() {
+        let mut known = samples();
+        known.of_ledger(&json!({"ledger": {"oldest": "2026-11-01T00:00:00Z", "never": 3}}));
+        let text = text(known);
+        assert!(
+            text.contains(
+                "fogold_oldest_verified_shard_timestamp_seconds{command=\"check\"} 1793491200\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("fogold_never_verified_shards{command=\"check\"} 3\n"));
+        let mut unknown = samples();
+        unknown.of_ledger(&json!({}));
+        assert!(unknown.by_metric.is_empty());
+    }
+
+    #[test]
+    fn a_backup_that_failed_does_not_hide_the_last_good_one() {
+        let good = Run {
+            command: "backup".to_owned(),
+            complete: true,
+            set: Some(super::super::RunSet {
+                finished: "2026-11-01T00:00:00Z".to_owned(),
+                ..super::super::RunSet::default()
+            }),
+            ..Run::default()
+        };
+        let history = History {
+            runs: vec![good],
+            unreadable: 0,
+        };
+        let failed = Report::of_failure("backup", super::super::Clock::start(), 3, "no room");
+        let mut out = Vec::new();
+        write(&failed, None, &history, &mut out).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        for line in [
+            "fogold_last_good_backup_timestamp_seconds{command=\"backup\"} 1793491200",
+            "fogold_last_run_exit_status{command=\"backup\"} 3",
+            "fogold_last_run_complete{command=\"backup\"} 0",
+        ] {
+            assert!(text.lines().any(|each| each == line), "{line} in {text}");
+        }
+        // Nothing was looked at, so nothing is said to be well.
+        assert!(!text.contains("_findings{"), "{text}");
+    }
+}
