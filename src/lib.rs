@@ -12,6 +12,7 @@
 //! | [`parallel`] | work on 256 parts, shared out over threads |
 //! | [`state`] | the directory in which one run leaves something for the next |
 //! | [`sysconf`] | `fossology.conf`, `Db.conf`, repository hosts and ranges, database connections |
+//! | [`settings`] | fogold's own configuration file |
 //! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
 //! | [`check`] | the merge join of tree and catalog, and its findings |
@@ -33,6 +34,7 @@ pub mod parallel;
 pub mod recover;
 pub mod report;
 pub mod repository;
+pub mod settings;
 pub mod state;
 pub mod store;
 pub mod sysconf;

@@ -11,6 +11,7 @@ mod bad_input;
 mod captured_servers;
 mod catalog_format;
 mod client_programs;
+mod config;
 mod connections;
 mod database_restore;
 mod database_shapes;

@@ -15,6 +15,7 @@ use crate::recover::requeue::RequeueError;
 use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
 use crate::repository::RepositoryError;
+use crate::settings::SettingsError;
 use crate::store::StoreError;
 use crate::store::backup::BackupError;
 use crate::sysconf::{ConnectionError, ProgramError, SysconfError};
@@ -166,6 +167,12 @@ impl From<FormatError> for Failure {
 impl From<CompanionError> for Failure {
     fn from(error: CompanionError) -> Failure {
         Failure::of(false, anyhow::Error::from_boxed(error))
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Failure {
+        Failure::of(true, error)
     }
 }
 

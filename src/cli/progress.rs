@@ -163,7 +163,8 @@ pub(super) fn room_for_people(room: &Room<'_>) -> String {
     )
 }
 
-fn line(message: &str) {
+/// Says something on standard error, where there is no bar.
+pub(super) fn line(message: &str) {
     // There is nobody left to tell that standard error is closed.
     let _ = writeln!(std::io::stderr(), "fogold: {message}");
 }
