@@ -20,6 +20,7 @@
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
 //! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs |
 //! | [`report`] | findings as text, JSON and NDJSON |
+//! | [`nightly`] | what cron runs: the steps of a night, a verdict over all, who is told |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |
 
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod fixtures;
 pub mod manifest;
 pub mod monitor;
+pub mod nightly;
 pub mod parallel;
 pub mod recover;
 pub mod report;

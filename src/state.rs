@@ -6,7 +6,7 @@
 
 use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// No file of a state directory grows beyond this; a longer one is not ours.
@@ -82,11 +82,24 @@ impl State {
         })
     }
 
+    /// Gives a file to the owner of the directory: what root has done by hand once, FOSSology's user
+    /// goes on with every night.
+    pub fn adopt(&self, file: &std::fs::File) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        if let Ok(owner) = std::fs::metadata(&self.directory) {
+            // Where it cannot be done, root alone goes on.
+            let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+
     fn write(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
         let mut half = tempfile::Builder::new()
             .prefix(".fogold-")
             .permissions(PermissionsExt::from_mode(0o600))
             .tempfile_in(&self.directory)?;
+        self.adopt(half.as_file());
         half.write_all(contents)?;
         half.as_file().sync_all()?;
         half.persist(path)?;
@@ -110,6 +123,19 @@ mod tests {
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
         let left = std::fs::read_dir(directory.path().join("a/b")).expect("listed");
         assert_eq!(left.count(), 1);
+    }
+
+    #[test]
+    fn what_root_leaves_belongs_to_the_owner_of_the_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().expect("temporary directory");
+        std::os::unix::fs::chown(directory.path(), Some(65_534), Some(65_534)).expect("given away");
+        let state = State::open(directory.path()).expect("there");
+        state.replace("ledger", b"one").expect("written");
+        let there = std::fs::metadata(state.path("ledger")).expect("there");
+        assert_eq!((there.uid(), there.gid()), (65_534, 65_534));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod interruption;
 mod made_up_servers;
 mod manifest;
 mod manual;
+mod nightly;
 mod page_cache;
 mod properties;
 mod regressions;

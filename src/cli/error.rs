@@ -9,6 +9,7 @@ use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
 use crate::manifest::formats::FormatError;
+use crate::nightly::NightlyError;
 use crate::recover::drill::DrillError;
 use crate::recover::files::FilesError;
 use crate::recover::requeue::RequeueError;
@@ -173,6 +174,12 @@ impl From<CompanionError> for Failure {
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Failure {
         Failure::of(true, error)
+    }
+}
+
+impl From<NightlyError> for Failure {
+    fn from(error: NightlyError) -> Failure {
+        Failure::of(false, error)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod exit;
 mod interrupt;
 mod low_impact;
 mod manifest;
+mod nightly;
 mod output;
 mod output_file;
 mod place;
@@ -141,6 +142,7 @@ enum Command {
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
     Requeue(requeue::Arguments),
+    Nightly(nightly::Arguments),
     Config(config::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
@@ -183,6 +185,9 @@ pub fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
         Command::Drill(arguments) => drill::run(global, arguments, &progress),
         Command::Requeue(arguments) => requeue::run(global, arguments, &progress, &interrupt),
+        Command::Nightly(arguments) => {
+            nightly::run(global, arguments, &settings, &progress, &interrupt)
+        }
         Command::Config(arguments) => config::run(global, arguments, &settings),
         Command::Demo(arguments) => demo::run(global, arguments, &progress),
         Command::Completions(arguments) => completions::run(arguments),

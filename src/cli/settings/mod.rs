@@ -18,8 +18,8 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, Id, Parser};
 use super::Cli;
 use super::error::Failure;
 use crate::settings::{DEFAULT_FILE, Entry, Settings, SettingsError, Value};
-use vocabulary::known;
 pub(super) use vocabulary::{Given, Setting};
+use vocabulary::{known, step_section};
 
 /// Names the file for who gives no `--config`.
 const VARIABLE: &str = "FOGOLD_CONFIG";
@@ -109,6 +109,17 @@ pub(super) struct Parsed {
 /// Takes a command line, with all that is set elsewhere.
 pub(super) fn parse(words: Vec<OsString>) -> Result<Parsed, Refused> {
     parse_with(words, &variable)
+}
+
+/// As [`parse`], in an environment with further variables.
+pub(super) fn parse_as(
+    words: Vec<OsString>,
+    variables: &[(String, OsString)],
+) -> Result<Parsed, Refused> {
+    parse_with(words, &|name| {
+        let found = variables.iter().find(|(it, _)| it == name);
+        found.map_or_else(|| variable(name), |(_, value)| Some(value.clone()))
+    })
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -226,7 +237,7 @@ impl InForce {
         let step = section.strip_prefix("nightly.");
         Setting::all(&self.definition).into_iter().find(|setting| {
             let is_there = match step {
-                Some(step) => setting.command == Some(step),
+                Some(step) => setting.command.is_none_or(|command| command == step),
                 None => setting.sections().contains(&section),
             };
             is_there && setting.key() == entry.key
@@ -347,6 +358,25 @@ impl InForce {
         }
     }
 
+    /// What the file sets for a command where `fogold nightly` runs it.
+    pub(super) fn of_step(&self, command: &str) -> Result<Vec<(Setting<'_>, Found)>, Failure> {
+        let Some(file) = &self.file else {
+            return Ok(Vec::new());
+        };
+        let section = step_section(command);
+        let mut found = Vec::new();
+        for setting in self.settings_of(command) {
+            if let Some(entry) = file.get(&section, setting.key())
+                && self.flag_of(&setting).is_none()
+            {
+                let mut it = self.found(file, &setting, entry, 0)?;
+                it.given = self.fetched(&it)?;
+                found.push((setting, it));
+            }
+        }
+        Ok(found)
+    }
+
     /// The file, where there is one.
     pub(super) fn file(&self) -> Option<&Settings> {
         self.file.as_ref()
@@ -355,6 +385,18 @@ impl InForce {
     /// Where the file is, or would be.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The options of all commands, as the command line has them.
+    pub(super) fn flags(&self) -> Vec<OsString> {
+        let of_all = self.all().into_iter();
+        let words = of_all.filter_map(|it| Some(it.words(&self.flag_of(&it)?.given)));
+        let mut words: Vec<OsString> = words.flatten().collect();
+        if self.flags.iter().any(|(id, _)| id == CONFIG) {
+            words.push("--config".into());
+            words.push(self.path.clone().into());
+        }
+        words
     }
 
     /// What the command line sets an option of all commands to.

@@ -184,6 +184,11 @@ fn wrong_values_are_told_with_their_line() {
             "check.slice: one value is wanted",
         ),
         (
+            "[nightly.check]\nslice = 'x'",
+            "sets /s",
+            "nightly.check.slice: invalid value",
+        ),
+        (
             "[retention]\nkeep-daily = 0",
             "sets /s",
             "retention.keep-daily: invalid value",

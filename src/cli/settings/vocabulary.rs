@@ -201,8 +201,9 @@ pub(in crate::cli) fn known(definition: &Command) -> Vec<Section> {
         for section in setting.sections() {
             add(section, setting.key());
         }
-        if let Some(command) = setting.command.filter(|command| STEPS.contains(command)) {
-            add(&step_section(command), setting.key());
+        let is_of = |step: &str| setting.command.is_none_or(|command| command == step);
+        for step in STEPS.into_iter().filter(|step| is_of(step)) {
+            add(&step_section(step), setting.key());
         }
     }
     for (section, keys) in OWN_SECTIONS {
