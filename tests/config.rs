@@ -87,8 +87,13 @@ fn config_says_what_is_in_force_and_where_it_came_from() {
         outcome.complaint()
     );
 
-    let text = configured.fogold("config --all").run();
+    let text = configured
+        .fogold("config --all")
+        .env("FOGOLD_CHEK_SLICE", "1/2")
+        .run();
     text.assert_code(0);
+    let strange = "warning: FOGOLD_CHEK_SLICE sets nothing: there is no such option\n";
+    assert!(text.complaint().contains(strange), "{}", text.complaint());
     let said = text.text();
     for wanted in [
         "[check]\n",

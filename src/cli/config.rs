@@ -6,9 +6,11 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::error::Failure;
+use super::exit;
+use super::progress::Progress;
 use super::sets::{ListFormat, print_json};
 use super::settings::{Found, Given, InForce, Origin, Setting};
-use super::{Global, exit};
+use crate::monitor::Monitor;
 use crate::report::printable;
 use crate::settings::{Hooks, Mail, Reports, Settings, Value, has_secret};
 use crate::sysconf::{ConnectionParameters, Environment};
@@ -56,7 +58,14 @@ struct Line {
     variable: Option<String>,
 }
 
-pub(super) fn run(_: &Global, arguments: &Arguments, settings: &InForce) -> Result<u8, Failure> {
+pub(super) fn run(
+    arguments: &Arguments,
+    settings: &InForce,
+    progress: &Progress,
+) -> Result<u8, Failure> {
+    for variable in settings.strange_variables() {
+        progress.warn(&format!("{variable} sets nothing: there is no such option"));
+    }
     if let Some(file) = settings.file() {
         Mail::of(file)?;
         Reports::of(file)?;

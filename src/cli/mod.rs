@@ -188,7 +188,7 @@ pub fn main() -> ExitCode {
         Command::Nightly(arguments) => {
             nightly::run(global, arguments, &settings, &progress, &interrupt)
         }
-        Command::Config(arguments) => config::run(global, arguments, &settings),
+        Command::Config(arguments) => config::run(arguments, &settings, &progress),
         Command::Demo(arguments) => demo::run(global, arguments, &progress),
         Command::Completions(arguments) => completions::run(arguments),
     };

@@ -164,6 +164,14 @@ impl Verdict {
         verdict
     }
 
+    /// The verdict on a night that cannot be begun, for what is asked of it cannot be meant.
+    pub fn of_refusal(why: &str) -> Verdict {
+        let mut verdict = Verdict::over(Timestamp::now(), Vec::new(), false);
+        verdict.exit_status = 2;
+        verdict.verdict = format!("{}: {why}", verdict.word());
+        verdict
+    }
+
     /// The word that its sentence begins with.
     pub fn word(&self) -> &'static str {
         WORDS

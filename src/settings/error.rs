@@ -8,7 +8,10 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum SettingsError {
     /// It cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error(
+        "cannot read {}: run fogold as a user that may, or name another file with --config",
+        path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,

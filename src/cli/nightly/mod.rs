@@ -135,11 +135,11 @@ pub(super) fn run(
     if arguments.tell == Tell::Only {
         return told.what_was_kept(&state, progress);
     }
-    let plan = Plan::of(settings, &arguments.steps, &state, told.reports.as_ref())?;
-    for note in &plan.notes {
-        progress.note(note);
-    }
+    progress.finish();
+    let plan = Plan::of(settings, &arguments.steps, &state, told.reports.as_ref());
     if arguments.dry_run {
+        let plan = plan?;
+        plan.notes.iter().for_each(|note| progress.note(note));
         plan.show(&mut std::io::stdout().lock())?;
         told.show(&mut std::io::stdout().lock())?;
         return Ok(exit::DONE);
@@ -150,6 +150,23 @@ pub(super) fn run(
         None
     });
     let before = last.as_ref().map(|last| last.verdict.clone());
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(failure) => {
+            // Nobody may look at a terminal: who is told of nights is told of this one.
+            let mut verdict = Verdict::of_refusal(&failure.to_string());
+            verdict.before = before;
+            told.of(
+                &night,
+                &mut verdict,
+                last.as_ref(),
+                arguments.tell,
+                progress,
+            );
+            return Err(failure);
+        }
+    };
+    plan.notes.iter().for_each(|note| progress.note(note));
     night.keep(&Verdict {
         before: before.clone(),
         ..Verdict::of_no_end()
@@ -162,16 +179,27 @@ pub(super) fn run(
     }
     let mut verdict = night.run(&program, &plan.steps, &log);
     verdict.before = before;
-    let failures = told.of(&night, &mut verdict, last.as_ref(), arguments.tell);
-    for failure in &failures {
-        progress.warn(&failure.to_string());
-    }
+    let is_told = told.of(
+        &night,
+        &mut verdict,
+        last.as_ref(),
+        arguments.tell,
+        progress,
+    );
     log.end(&verdict);
-    if failures.is_empty() {
+    if is_told {
         Ok(verdict.exit_status)
     } else {
         Ok(verdict.exit_status.max(exit::FINDINGS))
     }
+}
+
+/// Says what failed; whether nothing did.
+fn warn(failures: &[Failure], progress: &Progress) -> bool {
+    for failure in failures {
+        progress.warn(&failure.to_string());
+    }
+    failures.is_empty()
 }
 
 fn state_directory(global: &Global) -> PathBuf {
@@ -181,14 +209,15 @@ fn state_directory(global: &Global) -> PathBuf {
 }
 
 impl Told {
-    /// Keeps the verdict, writes the reports and tells who is to know; returns what failed.
+    /// Keeps the verdict, writes the reports and tells who is to know; whether all of it went well.
     fn of(
         &self,
         night: &Night,
         verdict: &mut Verdict,
         last: Option<&Verdict>,
         tell: Tell,
-    ) -> Vec<Failure> {
+        progress: &Progress,
+    ) -> bool {
         let mut failures: Vec<Failure> = Vec::new();
         failures.extend(self.write_reports(verdict).err());
         verdict.untold = Notice::of(verdict, last, &self.occasions).is_some();
@@ -198,7 +227,7 @@ impl Told {
             let notice = Notice::of(verdict, last, &self.occasions);
             failures.extend(self.tell(notice, night, verdict));
         }
-        failures
+        warn(&failures, progress)
     }
 
     /// Tells of a night, and keeps whether that arrived; returns what failed.
@@ -223,13 +252,9 @@ impl Told {
             return Ok(exit::DONE);
         };
         let failures = self.tell(Notice::kept(&verdict), &night, &verdict);
-        for failure in &failures {
-            progress.warn(&failure.to_string());
-        }
-        Ok(if failures.is_empty() {
-            exit::DONE
-        } else {
-            exit::WORLD
+        Ok(match warn(&failures, progress) {
+            true => exit::DONE,
+            false => exit::WORLD,
         })
     }
 

@@ -413,6 +413,17 @@ impl InForce {
         })
     }
 
+    /// Variables of the environment that look like ours and set nothing.
+    pub(super) fn strange_variables(&self) -> Vec<String> {
+        let all = self.all();
+        let known: BTreeSet<String> = all.iter().flat_map(Setting::variables).collect();
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        let is_strange = |name: &String| {
+            name.starts_with("FOGOLD_") && name != VARIABLE && !known.contains(name)
+        };
+        names.filter(is_strange).collect()
+    }
+
     /// What the user ought to know of the file.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.file
