@@ -268,7 +268,12 @@ fn nights_good_and_bad_and_who_is_told() {
     );
     let mail = fs::read_to_string(server.path("sendmail.mail")).expect("a mail");
     assert!(
-        mail.contains(": FINDINGS (check, verify)\n") && mail.contains("\n  1 missing-derived\n"),
+        mail.contains(": FINDINGS (check, verify)\n")
+            && mail.contains("\n  1 missing-derived\n")
+            && mail.contains(&format!(
+                "\n  see {}/check.json\n",
+                server.path("reports").display()
+            )),
         "{mail}"
     );
     assert_eq!(server.told(), [true; 3]);
@@ -363,7 +368,7 @@ fn a_dry_run_shows_the_commands_and_does_nothing() {
     let shown = outcome.text();
     let lines: Vec<&str> = shown.lines().collect();
     let common = format!(
-        "FOGOLD_QUIET=false fogold --jobs=2 --config {} --state={}",
+        "fogold --jobs=2 --config {} --state={}",
         server.path("fogold.toml").display(),
         server.path("state").display()
     );
@@ -391,6 +396,13 @@ fn a_dry_run_shows_the_commands_and_does_nothing() {
     ];
     assert_eq!(lines, wanted);
     assert!(!server.path("state").exists());
+    // A quiet night still hears its steps.
+    let quiet = server.nightly(&["--dry-run", "--steps", "check"]);
+    let quiet = quiet.env("FOGOLD_QUIET", "true").run().text();
+    assert!(
+        quiet.starts_with("FOGOLD_QUIET=false fogold --config "),
+        "{quiet}"
+    );
 }
 
 #[test]
@@ -535,15 +547,10 @@ fn the_examples_are_true() {
         let config = Fogold::new(["config", "--config"]).arg(&path).run();
         config.assert_code(0);
         let night = Fogold::new(["nightly", "--dry-run", "--config"]).arg(&path);
-        let night = night.env("CREDENTIALS_DIRECTORY", directory.path()).run();
-        assert_eq!(
-            night
-                .assert_code(0)
-                .text()
-                .matches("=false fogold ")
-                .count(),
-            4
-        );
+        let night = night.run();
+        let shown = night.assert_code(0).text();
+        let steps = shown.lines().filter(|line| line.starts_with("fogold "));
+        assert_eq!(steps.count(), 4, "{shown}");
     }
 }
 

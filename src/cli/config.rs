@@ -68,6 +68,7 @@ pub(super) fn run(
     }
     if let Some(file) = settings.file() {
         Mail::of(file)?;
+        Hooks::of(file)?;
         Reports::of(file)?;
     }
     let mut lines = Vec::new();

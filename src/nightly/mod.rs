@@ -47,6 +47,8 @@ pub struct Step {
     pub command: String,
     /// The words of its command line, behind the program's name.
     pub words: Vec<OsString>,
+    /// The files that its report goes to, as the words say.
+    pub reports: Vec<PathBuf>,
     /// Variables that are set for it.
     pub variables: Vec<(String, OsString)>,
 }
@@ -188,13 +190,16 @@ fn run_step(program: &Path, step: &Step, listener: &dyn Listener) -> StepVerdict
         },
     );
     let report = heard.report();
-    StepVerdict::ran(
-        &step.command,
-        ended,
-        began.elapsed(),
-        report.as_ref(),
-        heard.messages,
-    )
+    let took = began.elapsed();
+    let verdict = StepVerdict::ran(&step.command, ended, took, report.as_ref(), heard.messages);
+    StepVerdict {
+        reports: step
+            .reports
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+        ..verdict
+    }
 }
 
 /// Asks a step's process to end.

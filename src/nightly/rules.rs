@@ -82,6 +82,7 @@ mod tests {
             let step = Step {
                 command: command.to_owned(),
                 words: Vec::new(),
+                reports: Vec::new(),
                 variables: Vec::new(),
             };
             step.refusal(&steps(done))

@@ -39,6 +39,7 @@ fn step(command: &str, script: &str) -> Step {
     Step {
         command: command.to_owned(),
         words: vec!["-c".into(), script.into()],
+        reports: Vec::new(),
         variables: vec![("X".to_owned(), "y".into())],
     }
 }

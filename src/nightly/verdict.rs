@@ -35,6 +35,9 @@ pub struct StepVerdict {
     /// Its last messages, when it did not end with 0.
     #[serde(default)]
     pub messages: Vec<String>,
+    /// The files of its report.
+    #[serde(default)]
+    pub reports: Vec<String>,
 }
 
 impl StepVerdict {
@@ -47,6 +50,7 @@ impl StepVerdict {
             counts: BTreeMap::new(),
             severities: BTreeMap::new(),
             messages: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -82,6 +86,7 @@ impl StepVerdict {
             counts: numbers("counts"),
             severities: numbers("severities"),
             messages: if status == 0 { Vec::new() } else { messages },
+            reports: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Settings, SettingsError};
+use super::{Place, Settings, SettingsError, Value};
 use crate::sysconf::Secret;
 
 /// The program that takes mail where none is named.
@@ -65,7 +65,33 @@ fn is_address(text: &str) -> bool {
 
 /// Where a webhook is. It may let its holder in, so it is never shown.
 #[derive(Clone, Debug)]
-pub struct Webhook(pub Secret);
+pub enum Webhook {
+    /// A URL.
+    Url(Secret),
+    /// One that is kept elsewhere, and fetched only when somebody is to be told.
+    Elsewhere(Place),
+}
+
+impl Webhook {
+    /// The URL; an error says why there is none.
+    pub fn url(&self) -> Result<Secret, String> {
+        let url = match self {
+            Webhook::Url(url) => url.clone(),
+            Webhook::Elsewhere(place) => Secret::new(
+                place
+                    .fetch()
+                    .map_err(|error| format!("cannot read the {place}: {error}"))?,
+            ),
+        };
+        let text = url.expose();
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        if !is_web || text.chars().any(|c| c.is_control() || c == ' ') {
+            // Not shown: it is a secret all the same.
+            return Err("a URL is wanted, http:// or https://".to_owned());
+        }
+        Ok(url)
+    }
+}
 
 /// `[hooks]`: what is run or asked with the verdict of a night.
 #[derive(Clone, Debug)]
@@ -87,14 +113,17 @@ impl Hooks {
 
     /// The section.
     pub fn of(settings: &Settings) -> Result<Hooks, SettingsError> {
-        let webhook = settings.text(Self::SECTION, Self::WEBHOOK)?;
-        if let (Some(url), Some(entry)) = (&webhook, settings.get(Self::SECTION, Self::WEBHOOK)) {
-            let is_web = url.starts_with("https://") || url.starts_with("http://");
-            if !is_web || url.chars().any(|c| c.is_control() || c == ' ') {
-                // Not shown: it is a secret all the same.
-                return Err(settings.unfit(entry, "a URL is wanted, http:// or https://"));
+        let entry = settings.get(Self::SECTION, Self::WEBHOOK);
+        let webhook = match entry.map(|entry| (entry, &entry.value)) {
+            None => None,
+            Some((_, Value::Elsewhere(place))) => Some(Webhook::Elsewhere(place.clone())),
+            Some((entry, Value::Text(url))) => {
+                let webhook = Webhook::Url(Secret::new(url));
+                webhook.url().map_err(|why| settings.unfit(entry, why))?;
+                Some(webhook)
             }
-        }
+            Some((entry, _)) => return Err(settings.unfit(entry, "a text is wanted, in quotes")),
+        };
         let limit = settings.text(Self::SECTION, Self::LIMIT)?;
         let limit = limit.map(|text| duration(&text).ok_or(text)).transpose();
         let limit = match (limit, settings.get(Self::SECTION, Self::LIMIT)) {
@@ -106,7 +135,7 @@ impl Hooks {
         };
         Ok(Hooks {
             command: settings.text(Self::SECTION, "command")?,
-            webhook: webhook.map(|url| Webhook(Secret::new(url))),
+            webhook,
             limit: limit.unwrap_or(HOOK_LIMIT),
         })
     }

@@ -105,14 +105,22 @@ impl<'a> Draft<'a> {
             set: BTreeSet::new(),
             own: Vec::new(),
             reports: Vec::new(),
-            // A step that says nothing could not be told of.
-            variables: vec![("FOGOLD_QUIET".to_owned(), "false".into())],
+            variables: Vec::new(),
         };
+        // A step that says nothing could not be told of.
+        if draft.is_set("quiet")? && !draft.is_off("quiet")? {
+            let quiet = draft.setting("quiet").map(|it| it.variables());
+            let quiet = quiet
+                .into_iter()
+                .flatten()
+                .map(|name| (name, "false".into()));
+            draft.variables.extend(quiet);
+        }
         for (setting, found) in settings.of_step(command)? {
             draft.set.insert(setting.key());
             let variable = || setting.variables().into_iter().next().unwrap_or_default();
             match &found.given {
-                _ if setting.key() == "format" => {}
+                _ if ["format", "quiet"].contains(&setting.key()) => {}
                 Given::Values(values) if setting.key() == "report" => {
                     draft.reports.extend(values.iter().cloned());
                 }
@@ -216,6 +224,7 @@ impl<'a> Draft<'a> {
         Ok(Step {
             command: self.command.to_owned(),
             words,
+            reports: self.reports.into_iter().map(Into::into).collect(),
             variables: self.variables,
         })
     }

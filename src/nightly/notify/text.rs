@@ -40,8 +40,13 @@ fn add_step(text: &mut String, step: &StepVerdict) {
     for (kind, count) in &step.counts {
         let _ = writeln!(text, "  {count} {}", printable(kind));
     }
-    let said = step.messages.iter().filter(|it| **it != step.verdict);
-    for message in said {
+    // What was found is told by the verdict, and by the report.
+    let has_failed = step.exit_status.is_some_and(|status| status > 1);
+    let said = step.messages.iter().filter(|_| has_failed);
+    for message in said.filter(|it| **it != step.verdict) {
         let _ = writeln!(text, "  > {}", printable(message));
+    }
+    for report in &step.reports {
+        let _ = writeln!(text, "  see {}", printable(report));
     }
 }

@@ -12,6 +12,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Posts a notice. Errors are told in words of our own: the client's may hold the URL.
 pub(super) fn post(webhook: &Webhook, json: &[u8]) -> Result<(), String> {
+    let url = webhook.url()?;
     let config = Agent::config_builder()
         .tls_config(tls())
         .http_status_as_error(false)
@@ -21,7 +22,7 @@ pub(super) fn post(webhook: &Webhook, json: &[u8]) -> Result<(), String> {
         .timeout_global(Some(LIMIT))
         .build();
     let request = Agent::new_with_config(config)
-        .post(webhook.0.expose())
+        .post(url.expose())
         .content_type("application/json");
     let status = request.send(json).map_err(said)?.status();
     if status.is_success() {
