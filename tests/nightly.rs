@@ -227,14 +227,9 @@ fn nights_good_and_bad_and_who_is_told() {
         "[nightly.check]\nrepository = '/nowhere/at/all'\n",
     );
     fs::write(server.path("url"), "http://127.0.0.1:1/hush").expect("written");
-    let bad = server.night(&[]);
+    let bad = server.night(&["--steps", "check,verify,prune"]);
     bad.assert_code(3);
-    let steps = [
-        ("backup", Some(0)),
-        ("check", Some(3)),
-        ("verify", Some(0)),
-        ("prune", Some(0)),
-    ];
+    let steps = [("check", Some(3)), ("verify", Some(0)), ("prune", Some(0))];
     assert_eq!(server.steps(), wanted(&steps));
     assert!(
         bad.complaint()
@@ -248,12 +243,15 @@ fn nights_good_and_bad_and_who_is_told() {
 
     // What was not told once is told the next night, and a night that cannot tell is no good one.
     server.configure("");
-    server.night(&[]).assert_code(1);
-    assert_eq!(server.steps(), wanted(&good));
+    let verify = ["--steps", "verify"];
+    server.night(&verify).assert_code(1);
+    assert_eq!(server.steps(), wanted(&good[2..3]));
     fs::write(server.path("url"), server.hook.url("/hush")).expect("written");
     assert_eq!(server.told(), [true, true, false]);
-    server.night(&[]).assert_code(0);
+    server.night(&verify).assert_code(0);
     assert_eq!(server.told(), [true; 3]);
+    server.night(&verify).assert_code(0);
+    assert_eq!(server.told(), [false; 3]);
 
     // Damage in the store and in the repository: findings everywhere, and all of it is done.
     let pool = files_below(&server.path("store/pool"));
@@ -351,6 +349,15 @@ fn what_cannot_be_meant_is_told_before_anything_runs() {
         );
     }
     assert!(!server.path("store").exists());
+    // Whoever has no configuration yet is told which one is missing.
+    let file = "/etc/fogold/fogold.toml";
+    if !Path::new(file).exists() {
+        let bare = Fogold::new(["nightly", "--dry-run"]).env("FOGOLD_CONFIG", "");
+        let bare = bare.run();
+        let wanted = format!("<STORE>; there is no {file}, which says");
+        let said = bare.assert_code(2).complaint();
+        assert!(said.contains(&wanted), "{said}");
+    }
     // The last one was read well enough to know who is to hear of it.
     let mail = fs::read_to_string(server.path("sendmail.mail")).expect("a mail");
     assert!(

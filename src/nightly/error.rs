@@ -17,6 +17,6 @@ pub enum NightlyError {
     #[error(transparent)]
     Lock(#[from] Box<StoreError>),
     /// The state directory.
-    #[error(transparent)]
+    #[error("the state directory is of no use (--state names another)")]
     State(#[from] StateError),
 }

@@ -29,8 +29,9 @@ pub const DEFAULT_FILE: &str = "/etc/fogold/fogold.toml";
 /// No such file is longer; a longer one is something else.
 const LONGEST: u64 = 1 << 20;
 
-/// A bit of the mode: everybody may read.
+/// Bits of the mode: everybody may read, and everybody may write.
 const READ_BY_ALL: u32 = 0o004;
+const WRITTEN_BY_ALL: u32 = 0o002;
 
 /// The commands that `fogold nightly` can run, in the order in which it does.
 pub const STEPS: [&str; 4] = ["backup", "check", "verify", "prune"];
@@ -232,26 +233,31 @@ impl Settings {
         })
     }
 
-    /// What the user ought to know: a password that everybody may read.
+    /// What the user ought to know: passwords that everybody may read, and a file that everybody may
+    /// write, for it names commands that are run.
     pub fn warnings(&self) -> Vec<String> {
-        if self.mode & READ_BY_ALL == 0 {
-            return Vec::new();
+        let mut warnings = Vec::new();
+        if self.mode & WRITTEN_BY_ALL != 0 && !self.entries.is_empty() {
+            let path = self.path.display();
+            warnings.push(format!("everybody may write {path}: chmod o-w {path}"));
         }
-        let secret = |entry: &&Entry| matches!(&entry.value, Value::Text(text) if has_secret(&entry.key, text));
-        self.entries
-            .iter()
-            .filter(secret)
-            .map(|entry| {
-                format!(
-                    "{}, line {}: {} holds a secret, and everybody may read the file: chmod o= {0}, \
-                     or write {} = {{ file = \"…\" }}",
-                    self.path.display(),
-                    entry.line,
-                    entry.name(),
-                    entry.key
-                )
-            })
-            .collect()
+        let is_secret = |entry: &&Entry| matches!(&entry.value, Value::Text(text) if has_secret(&entry.key, text));
+        if self.mode & READ_BY_ALL != 0 {
+            let secrets = self.entries.iter().filter(is_secret);
+            warnings.extend(secrets.map(|entry| self.readable(entry)));
+        }
+        warnings
+    }
+
+    fn readable(&self, entry: &Entry) -> String {
+        format!(
+            "{}, line {}: {} holds a secret, and everybody may read the file: chmod o= {0}, or write \
+             {} = {{ file = \"…\" }}",
+            self.path.display(),
+            entry.line,
+            entry.name(),
+            entry.key
+        )
     }
 
     /// The error of a value that does not fit its key.

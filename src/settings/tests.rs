@@ -192,6 +192,8 @@ fn a_secret_that_everybody_may_read_is_warned_of() {
         "{said}"
     );
     assert_eq!(warned(secret, 0o640), "");
+    assert!(warned("jobs = 1", 0o646).starts_with("everybody may write /"));
+    assert_eq!(warned("", 0o666), "");
     assert_eq!(warned("catalog = 'host=h dbname=d'", 0o644), "");
     assert_ne!(warned("[hooks]\nwebhook = 'https://h/hush'", 0o644), "");
     assert_eq!(

@@ -56,7 +56,7 @@ impl Plan {
         let mut steps = Vec::new();
         for command in commands {
             let step = Draft::of(settings, command)?.finish(state, reports)?;
-            try_line(&step)?;
+            try_line(&step, settings)?;
             steps.push(step);
         }
         Ok(Plan { steps, notes })
@@ -262,7 +262,7 @@ fn keeps_something(settings: &InForce) -> Result<bool, Failure> {
 }
 
 /// Refuses a step whose line its command would refuse.
-fn try_line(step: &Step) -> Result<(), Failure> {
+fn try_line(step: &Step, settings: &InForce) -> Result<(), Failure> {
     let program = [OsString::from("fogold")];
     let words = program.into_iter().chain(step.words.iter().cloned());
     let refused = match settings::parse_as(words.collect(), &step.variables) {
@@ -277,8 +277,15 @@ fn try_line(step: &Step) -> Result<(), Failure> {
             [vec![said], notes].concat().join("; ")
         }
     };
+    let hint = match settings.file() {
+        Some(_) => String::new(),
+        None => format!(
+            "; there is no {}, which says what a night does",
+            settings.path().display()
+        ),
+    };
     Err(Failure::misuse(format_args!(
-        "fogold {}, a step of the night: {refused}",
+        "fogold {}, a step of the night: {refused}{hint}",
         step.command
     )))
 }
