@@ -138,7 +138,7 @@ pub struct Verdict {
     #[serde(default)]
     pub before: Option<String>,
     /// Somebody is to be told of it, and was not yet.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
 }
 

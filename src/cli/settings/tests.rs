@@ -1,5 +1,8 @@
 //! What counts before what, and what is told of settings that cannot be meant.
 
+use std::collections::BTreeSet;
+
+use super::in_force::VARIABLE;
 use super::*;
 use crate::cli;
 

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LONGEST_LINE: usize = 900;
 
 /// Hands a mail over.
-pub(super) fn send(mail: &Mail, notice: &Notice<'_>) -> Result<(), String> {
+pub(super) fn send(mail: &Mail, notice: &Notice) -> Result<(), String> {
     // Who gets it stands in the headers; a line with a dot alone does not end it.
     let mut sendmail = Command::new(&mail.sendmail);
     sendmail.args(["-t", "-i"]);
@@ -23,8 +23,8 @@ pub(super) fn send(mail: &Mail, notice: &Notice<'_>) -> Result<(), String> {
 }
 
 /// The mail, whose headers have no line that a text from outside could begin.
-fn message(mail: &Mail, notice: &Notice<'_>) -> String {
-    let verdict = notice.verdict;
+fn message(mail: &Mail, notice: &Notice) -> String {
+    let verdict = &notice.verdict;
     let odd: Vec<&str> = verdict
         .steps
         .iter()

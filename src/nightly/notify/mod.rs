@@ -37,22 +37,18 @@ pub struct NotifyError {
 
 /// What is told.
 #[derive(Debug, Serialize)]
-pub struct Notice<'a> {
+pub struct Notice {
     /// `failure`, `change` or `done`.
     pub event: &'static str,
     /// The same for people: chat programs show it.
     pub text: String,
     #[serde(flatten)]
-    verdict: &'a Verdict,
+    verdict: Verdict,
 }
 
-impl<'a> Notice<'a> {
+impl Notice {
     /// What is told of a night; `None` when it is no occasion for it.
-    pub fn of(
-        verdict: &'a Verdict,
-        last: Option<&Verdict>,
-        occasions: &[Occasion],
-    ) -> Option<Notice<'a>> {
+    pub fn of(verdict: &Verdict, last: Option<&Verdict>, occasions: &[Occasion]) -> Option<Notice> {
         let is_failure = verdict.exit_status != 0;
         let is_change = verdict.differs_from(last) || last.is_some_and(|last| last.untold);
         let is_told = occasions.iter().any(|occasion| match occasion {
@@ -64,11 +60,11 @@ impl<'a> Notice<'a> {
     }
 
     /// What was kept to be told later.
-    pub fn kept(verdict: &'a Verdict) -> Option<Notice<'a>> {
+    pub fn kept(verdict: &Verdict) -> Option<Notice> {
         verdict.untold.then(|| Notice::new(verdict, true))
     }
 
-    fn new(verdict: &'a Verdict, is_change: bool) -> Notice<'a> {
+    fn new(verdict: &Verdict, is_change: bool) -> Notice {
         let event = match (verdict.exit_status, is_change) {
             (1.., _) => "failure",
             (0, true) => "change",
@@ -77,7 +73,10 @@ impl<'a> Notice<'a> {
         Notice {
             event,
             text: for_people(verdict),
-            verdict,
+            verdict: Verdict {
+                untold: false,
+                ..verdict.clone()
+            },
         }
     }
 
@@ -90,7 +89,7 @@ impl<'a> Notice<'a> {
 }
 
 /// Tells everybody; returns what failed.
-pub fn tell(notice: &Notice<'_>, mail: Option<&Mail>, hooks: &Hooks) -> Vec<NotifyError> {
+pub fn tell(notice: &Notice, mail: Option<&Mail>, hooks: &Hooks) -> Vec<NotifyError> {
     let error = |by| move |why| NotifyError { by, why };
     let mut failed = Vec::new();
     if let Some(line) = &hooks.command {
