@@ -330,6 +330,11 @@ fn what_cannot_be_meant_is_told_before_anything_runs() {
         ),
         (
             &[],
+            "[nightly.verify]\nreport = 'x.pdf'\n",
+            "x.pdf: there is no report with this ending",
+        ),
+        (
+            &[],
             "[prune]\nkeep-last = 0\n",
             "prune.keep-last: invalid value '0'",
         ),

@@ -10,7 +10,7 @@ use super::StepName;
 use crate::cli::error::Failure;
 use crate::cli::settings::{self, Given, InForce, Refused, Setting};
 use crate::nightly::{Step, report_path};
-use crate::report::printable;
+use crate::report::{Format, printable};
 use crate::settings::{Reports, STEPS, has_secret};
 
 /// The part of the contents that is read in a night, when nothing says so: all in four weeks.
@@ -263,6 +263,16 @@ fn keeps_something(settings: &InForce) -> Result<bool, Failure> {
 
 /// Refuses a step whose line its command would refuse.
 fn try_line(step: &Step, settings: &InForce) -> Result<(), Failure> {
+    if let Some(path) = step
+        .reports
+        .iter()
+        .find(|path| Format::of_path(path).is_none())
+    {
+        return Err(Failure::misuse(format_args!(
+            "{}: there is no report with this ending",
+            path.display()
+        )));
+    }
     let program = [OsString::from("fogold")];
     let words = program.into_iter().chain(step.words.iter().cloned());
     let refused = match settings::parse_as(words.collect(), &step.variables) {
