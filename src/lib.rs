@@ -12,6 +12,7 @@
 //! | [`parallel`] | work on 256 parts, shared out over threads |
 //! | [`state`] | the directory in which one run leaves something for the next |
 //! | [`sysconf`] | `fossology.conf`, `Db.conf`, repository hosts and ranges, database connections |
+//! | [`settings`] | fogold's own configuration file |
 //! | [`repository`] | names, where a name lies, listing a shard, reading, digests |
 //! | [`catalog`] | the sorted, sharded snapshot of what the database knows |
 //! | [`check`] | the merge join of tree and catalog, and its findings |
@@ -19,6 +20,7 @@
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
 //! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs |
 //! | [`report`] | findings as text, pages, JSON, NDJSON and metrics; how earlier runs went |
+//! | [`nightly`] | what cron runs: the steps of a night, a verdict over all, who is told |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |
 
@@ -29,10 +31,12 @@ pub mod cli;
 pub mod fixtures;
 pub mod manifest;
 pub mod monitor;
+pub mod nightly;
 pub mod parallel;
 pub mod recover;
 pub mod report;
 pub mod repository;
+pub mod settings;
 pub mod state;
 pub mod store;
 pub mod sysconf;

@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -99,6 +99,7 @@ impl State {
         open.create(true).append(true).mode(0o600);
         open.open(&path)
             .and_then(|file| {
+                self.adopt(&file);
                 rustix::io::retry_on_intr(|| {
                     rustix::fs::flock(&file, FlockOperation::LockExclusive)
                 })?;
@@ -111,11 +112,24 @@ impl State {
             })
     }
 
+    /// Gives a file to the owner of the directory: what root has done by hand once, FOSSology's user
+    /// goes on with every night.
+    pub fn adopt(&self, file: &File) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        if let Ok(owner) = std::fs::metadata(&self.directory) {
+            // Where it cannot be done, root alone goes on.
+            let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+
     fn write(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
         let mut half = tempfile::Builder::new()
             .prefix(".fogold-")
             .permissions(PermissionsExt::from_mode(0o600))
             .tempfile_in(&self.directory)?;
+        self.adopt(half.as_file());
         half.write_all(contents)?;
         half.as_file().sync_all()?;
         half.persist(path)?;
@@ -139,6 +153,19 @@ mod tests {
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
         let left = std::fs::read_dir(directory.path().join("a/b")).expect("listed");
         assert_eq!(left.count(), 1);
+    }
+
+    #[test]
+    fn what_root_leaves_belongs_to_the_owner_of_the_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().expect("temporary directory");
+        std::os::unix::fs::chown(directory.path(), Some(65_534), Some(65_534)).expect("given away");
+        let state = State::open(directory.path()).expect("there");
+        state.replace("ledger", b"one").expect("written");
+        let there = std::fs::metadata(state.path("ledger")).expect("there");
+        assert_eq!((there.uid(), there.gid()), (65_534, 65_534));
     }
 
     #[test]

@@ -9,12 +9,14 @@ use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
 use crate::manifest::formats::FormatError;
+use crate::nightly::NightlyError;
 use crate::recover::drill::DrillError;
 use crate::recover::files::FilesError;
 use crate::recover::requeue::RequeueError;
 use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
 use crate::repository::RepositoryError;
+use crate::settings::SettingsError;
 use crate::state::StateError;
 use crate::store::StoreError;
 use crate::store::backup::BackupError;
@@ -173,6 +175,18 @@ impl From<FormatError> for Failure {
 impl From<CompanionError> for Failure {
     fn from(error: CompanionError) -> Failure {
         Failure::of(false, anyhow::Error::from_boxed(error))
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Failure {
+        Failure::of(true, error)
+    }
+}
+
+impl From<NightlyError> for Failure {
+    fn from(error: NightlyError) -> Failure {
+        Failure::of(false, error)
     }
 }
 

@@ -7,6 +7,7 @@ mod accept;
 mod backup;
 mod check;
 mod completions;
+mod config;
 mod demo;
 mod drill;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod exit;
 mod interrupt;
 mod low_impact;
 mod manifest;
+mod nightly;
 mod output;
 mod output_file;
 mod past;
@@ -25,6 +27,7 @@ mod requeue;
 mod restore;
 mod scheduler_pause;
 mod sets;
+mod settings;
 mod snapshot;
 mod source;
 mod verify;
@@ -35,8 +38,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::monitor::Monitor;
 use interrupt::Interrupt;
 use progress::{Progress, When};
+use settings::{Parsed, Refused};
 
 /// Keep the file repository of a FOSSology server whole
 ///
@@ -108,6 +113,12 @@ struct Global {
     /// not there. The contents are small.
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<PathBuf>,
+    /// The configuration file [default: /etc/fogold/fogold.toml, where it is there]
+    ///
+    /// Every option may stand in it, and in a variable of the environment: see 'fogold config'.
+    /// With /dev/null, nothing but the command line and the environment counts.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 /// When to use colours.
@@ -133,6 +144,8 @@ enum Command {
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
     Requeue(requeue::Arguments),
+    Nightly(nightly::Arguments),
+    Config(config::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
@@ -148,18 +161,9 @@ impl Global {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // A closed output is no reason to complain.
-            let _ = error.print();
-            let status = if error.use_stderr() {
-                exit::MISUSE
-            } else {
-                exit::DONE
-            };
-            return ExitCode::from(status);
-        }
+    let Parsed { cli, settings } = match settings::parse(std::env::args_os().collect()) {
+        Ok(parsed) => parsed,
+        Err(refused) => return ExitCode::from(refuse(refused)),
     };
     let interrupt = Interrupt::install();
     let global = &cli.global;
@@ -169,6 +173,9 @@ pub fn main() -> ExitCode {
         global.verbose,
         interrupt.flag(),
     );
+    for warning in settings.warnings() {
+        progress.warn(&warning);
+    }
     let result = match &cli.command {
         Command::Check(arguments) => check::run(global, arguments, &progress, &interrupt),
         Command::Snapshot(arguments) => snapshot::run(global, arguments, &progress, &interrupt),
@@ -180,6 +187,10 @@ pub fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
         Command::Drill(arguments) => drill::run(global, arguments, &progress),
         Command::Requeue(arguments) => requeue::run(global, arguments, &progress, &interrupt),
+        Command::Nightly(arguments) => {
+            nightly::run(global, arguments, &settings, &progress, &interrupt)
+        }
+        Command::Config(arguments) => config::run(arguments, &settings, &progress),
         Command::Demo(arguments) => demo::run(global, arguments, &progress),
         Command::Completions(arguments) => completions::run(arguments),
     };
@@ -198,4 +209,26 @@ pub fn main() -> ExitCode {
     }
     interrupt.done();
     ExitCode::from(status)
+}
+
+/// Says why a command line was not taken; returns the exit status.
+fn refuse(refused: Refused) -> u8 {
+    match refused {
+        Refused::Words(error, notes) => {
+            // A closed output is no reason to complain.
+            let _ = error.print();
+            for note in notes {
+                progress::line(&note);
+            }
+            if error.use_stderr() {
+                exit::MISUSE
+            } else {
+                exit::DONE
+            }
+        }
+        Refused::Settings(failure) => {
+            progress::line(&failure.to_string());
+            failure.status
+        }
+    }
 }

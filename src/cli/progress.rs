@@ -89,6 +89,18 @@ impl Progress {
         }
     }
 
+    /// Says something that a quiet run keeps back until [`Progress::release`].
+    pub fn log_line(&self, message: &str) {
+        if !self.quiet {
+            return self.say(message);
+        }
+        let mut held = self
+            .held_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.push(message.to_owned());
+    }
+
     /// Says something that a quiet run leaves out.
     pub fn note(&self, message: &str) {
         if !self.quiet {
@@ -163,7 +175,8 @@ pub(super) fn room_for_people(room: &Room<'_>) -> String {
     )
 }
 
-fn line(message: &str) {
+/// Says something on standard error, where there is no bar.
+pub(super) fn line(message: &str) {
     // There is nobody left to tell that standard error is closed.
     let _ = writeln!(std::io::stderr(), "fogold: {message}");
 }
@@ -249,16 +262,7 @@ impl Monitor for Progress {
     }
 
     fn warn(&self, message: &str) {
-        let message = format!("warning: {message}");
-        if self.quiet {
-            let mut held = self
-                .held_back
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            held.push(message);
-        } else {
-            self.say(&message);
-        }
+        self.log_line(&format!("warning: {message}"));
     }
 
     fn room(&self, room: &Room<'_>) {

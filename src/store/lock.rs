@@ -74,7 +74,7 @@ impl Owner {
 }
 
 /// The name of this machine.
-pub(super) fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let uname = rustix::system::uname();
     uname.nodename().to_string_lossy().into_owned()
 }
@@ -89,19 +89,24 @@ impl WriteLock {
     /// Takes the writers' lock for a command, or says at once who has it.
     pub fn take(store: &Store, command: &str) -> Result<WriteLock, StoreError> {
         let path = store.layout().state().join(WRITERS);
-        let mut file = open_for_writing(&path).map_err(|source| failed("open", &path, source))?;
+        WriteLock::take_at(&path, command)?.ok_or_else(|| StoreError::Locked {
+            store: store.path().to_owned(),
+            owner: named(&path),
+        })
+    }
+
+    /// Takes a lock of this kind that is no store's, for a command; `None` when somebody has it.
+    pub fn take_at(path: &Path, command: &str) -> Result<Option<WriteLock>, StoreError> {
+        let mut file = open_for_writing(path).map_err(|source| failed("open", path, source))?;
         let try_it = || {
             try_lock(&file, FlockOperation::NonBlockingLockExclusive)
-                .map_err(|source| failed("lock", &path, source))
+                .map_err(|source| failed("lock", path, source))
         };
         if !try_it()? {
             // Whoever asks for the holder may have it for a moment.
             std::thread::sleep(MOMENT);
             if !try_it()? {
-                return Err(StoreError::Locked {
-                    store: store.path().to_owned(),
-                    owner: named(&path),
-                });
+                return Ok(None);
             }
         }
         let mut text = serde_json::to_string(&Owner::new(command)).unwrap_or_default();
@@ -109,8 +114,18 @@ impl WriteLock {
         file.set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(text.as_bytes()))
-            .map_err(|source| failed("write", &path, source))?;
-        Ok(WriteLock { file })
+            .map_err(|source| failed("write", path, source))?;
+        Ok(Some(WriteLock { file }))
+    }
+
+    /// The lock's file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Who has a lock of this kind, for people; empty when its file does not say.
+    pub fn owner_at(path: &Path) -> String {
+        named(path)
     }
 
     /// Who holds the writers' lock now; `None` when nobody does, and when it cannot be told.

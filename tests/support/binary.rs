@@ -69,6 +69,8 @@ impl Fogold {
                 command.env_remove(&name);
             }
         }
+        // This machine's own configuration is none of a story's.
+        command.env("FOGOLD_CONFIG", "/dev/null");
         Fogold {
             command,
             input: Vec::new(),

@@ -1,6 +1,6 @@
 //! A server of HTTP on the loopback address that does what a story needs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,6 +13,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// The header lines, in lower case.
     pub(crate) headers: Vec<String>,
+    /// What is sent along.
+    pub(crate) body: Vec<u8>,
 }
 
 /// What is answered.
@@ -80,6 +82,11 @@ impl WebServer {
         self.port
     }
 
+    /// All requests since the last call.
+    pub(crate) fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.requests.lock().expect("requests"))
+    }
+
     /// All requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("requests").clone()
@@ -104,8 +111,17 @@ fn serve(stream: &TcpStream, answer: &Answer, seen: &Mutex<Vec<Request>>) -> std
             lines.push(line);
         }
         let path = lines[0].split(' ').nth(1).unwrap_or_default().to_owned();
-        let headers = lines[1..].iter().map(|line| line.to_lowercase()).collect();
-        let request = Request { path, headers };
+        let headers: Vec<String> = lines[1..].iter().map(|line| line.to_lowercase()).collect();
+        let length = headers
+            .iter()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.and_then(|text| text.parse().ok()).unwrap_or(0)];
+        reader.read_exact(&mut body)?;
+        let request = Request {
+            path,
+            headers,
+            body,
+        };
         seen.lock().expect("requests").push(request.clone());
         let measured =
             |bytes: &[u8]| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", bytes.len());

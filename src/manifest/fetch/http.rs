@@ -23,10 +23,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(options: &FetchOptions) -> Result<Client, FetchError> {
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(authorities())
-            .build();
+        let tls = tls();
         let agent = |proxy| {
             let patience = options.patience;
             let config = Agent::config_builder()
@@ -100,6 +97,14 @@ fn is_redirect(status: StatusCode) -> bool {
 fn header(response: &Response<Body>, name: ureq::http::HeaderName) -> Option<String> {
     let value = response.headers().get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// How servers are proven to be who they say.
+pub(crate) fn tls() -> TlsConfig {
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(authorities())
+        .build()
 }
 
 /// The authorities that this system trusts: a company's own among them.

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 pub use error::FetchError;
 
+pub(crate) use http::tls;
+
 use crate::catalog::Hosts;
 use crate::monitor::Monitor;
 use crate::repository::RepositoryName;
@@ -32,7 +34,7 @@ use target::{Scheme, Target};
 /// Redirects that are followed for one file.
 const MAX_REDIRECTS: usize = 10;
 /// How this program calls itself to servers.
-const USER_AGENT: &str = concat!("fogold/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("fogold/", env!("CARGO_PKG_VERSION"));
 
 /// How long fetching may take.
 #[derive(Clone, Copy, Debug)]
