@@ -25,6 +25,7 @@ mod manual;
 mod page_cache;
 mod properties;
 mod regressions;
+mod repair;
 mod requeue;
 mod restore;
 mod restore_places;

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 pub use companion::{Backups, Companion, CompanionError, Listed, ShardCompanion};
-pub use finding::{Finding, Recovery, path_text};
+pub use finding::{Action, Finding, Mending, MendingStatus, Recovery, path_text};
 pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
 pub use slice::{BadSlice, Slice};
 pub use spool::{Batch, Spool, Tally};

@@ -288,6 +288,34 @@ impl Spool {
         Ok(())
     }
 
+    /// The numbers of the batches that have findings of a severity and kind, in order.
+    pub fn batches(&self, severity: Severity, kind: Kind) -> Vec<u16> {
+        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = (severity, kind, 0)..=(severity, kind, u16::MAX);
+        index.extents.range(all).map(|(key, _)| key.2).collect()
+    }
+
+    /// Calls `each` with every finding of a severity and kind in one batch, in order.
+    pub fn for_each_in_batch<E: From<CatalogError>>(
+        &self,
+        (severity, kind, sequence): (Severity, Kind, u16),
+        mut each: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let extent = {
+            let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            index.extents.get(&(severity, kind, sequence)).copied()
+        };
+        let Some(extent) = extent else {
+            return Ok(());
+        };
+        for line in self.read(extent)?.split_inclusive(|byte| *byte == b'\n') {
+            let finding = serde_json::from_slice(line)
+                .map_err(|error| self.failed(io::Error::other(error)))?;
+            each(finding)?;
+        }
+        Ok(())
+    }
+
     fn extents(
         &self,
         wanted: impl Fn(Severity, Kind) -> bool,

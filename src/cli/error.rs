@@ -11,6 +11,7 @@ use crate::manifest::fetch::FetchError;
 use crate::manifest::formats::FormatError;
 use crate::recover::drill::DrillError;
 use crate::recover::files::FilesError;
+use crate::recover::repair::RepairError;
 use crate::recover::requeue::RequeueError;
 use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
@@ -99,6 +100,12 @@ impl From<CheckError> for Failure {
 
 impl From<RequeueError> for Failure {
     fn from(error: RequeueError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<RepairError> for Failure {
+    fn from(error: RepairError) -> Failure {
         Failure::of(error.is_misuse(), error)
     }
 }

@@ -19,6 +19,7 @@ mod place;
 mod programs;
 mod progress;
 mod prune;
+mod repair;
 mod requeue;
 mod restore;
 mod scheduler_pause;
@@ -125,6 +126,7 @@ enum Command {
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
     Requeue(requeue::Arguments),
+    Repair(Box<repair::Arguments>),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
@@ -172,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
         Command::Drill(arguments) => drill::run(global, arguments, &progress),
         Command::Requeue(arguments) => requeue::run(global, arguments, &progress, &interrupt),
+        Command::Repair(arguments) => repair::run(global, arguments, &progress, &interrupt),
         Command::Demo(arguments) => demo::run(global, arguments, &progress),
         Command::Completions(arguments) => completions::run(arguments),
     };

@@ -48,6 +48,11 @@ impl From<ReportFormat> for Format {
 }
 
 impl OutputArguments {
+    /// Whether standard output is for programs.
+    pub(super) fn is_for_programs(&self) -> bool {
+        self.format != ReportFormat::Text
+    }
+
     /// Where the options, and those for all commands, say that reports go.
     pub(super) fn output(&self, global: &Global) -> Result<Output, Failure> {
         let of = |path: &PathBuf| match Format::of_path(path) {

@@ -9,6 +9,7 @@ mod drill;
 mod json;
 mod manifest;
 mod number;
+mod repair;
 mod restore;
 mod store;
 mod text;
@@ -23,12 +24,13 @@ pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
 pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, counted, grouped};
+pub use repair::{RepairSums, RepairedRepository};
 pub use restore::RestoredServer;
 pub use store::StoreCoverage;
 pub use text::{Style, printable};
 
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
-use crate::check::{Coverage, FailOn, Options, Outcome, Severity, Spool};
+use crate::check::{Coverage, FailOn, Kind, Options, Outcome, Severity, Spool, Tally};
 use crate::repository::Tree;
 
 /// Why a report could not be written.
@@ -91,6 +93,8 @@ pub enum LookedAt {
     Restored(Box<RestoredServer>),
     /// What a set would bring back.
     Drilled(Box<DrilledSet>),
+    /// What a repair found, and what it did about it.
+    Repaired(Box<RepairedRepository>),
 }
 
 impl LookedAt {
@@ -99,6 +103,7 @@ impl LookedAt {
         match self {
             LookedAt::Repository(coverage) => Some(coverage),
             LookedAt::Restored(restored) => restored.after.as_ref(),
+            LookedAt::Repaired(repaired) => Some(&repaired.coverage),
             LookedAt::Store(_) | LookedAt::NewSet(_) | LookedAt::Drilled(_) => None,
         }
     }
@@ -221,6 +226,9 @@ impl Report {
             }
             "restore" => "stopped; what was restored so far stays, and the same command goes on",
             "drill" => "stopped before anything was found out",
+            "repair" => {
+                "stopped; what was done so far is in the journal, and the same command goes on"
+            }
             _ => "stopped before anything was looked at",
         };
         report.verdict = format!("INCOMPLETE: {stopped}");
@@ -263,7 +271,11 @@ impl Report {
     }
 
     fn count(&mut self, findings: &Spool) {
-        for (severity, kind, tally) in findings.tallies() {
+        self.count_all(&findings.tallies());
+    }
+
+    fn count_all(&mut self, tallies: &[(Severity, Kind, Tally)]) {
+        for (severity, kind, tally) in tallies {
             *self.counts.entry(kind.as_str()).or_default() += tally.findings;
             *self.severities.entry(severity.as_str()).or_default() += tally.findings;
             *self.bytes.entry(kind.as_str()).or_default() += tally.bytes;

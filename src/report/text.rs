@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::backup::MEND_WITHOUT_GOLD;
 use super::number::{bytes_for_people, counted, grouped};
+use super::repair;
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
 use crate::catalog::Amount;
 use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
@@ -60,6 +61,12 @@ pub(super) fn write(
         LookedAt::Store(coverage) => coverage.write(out)?,
         LookedAt::NewSet(new) => new.write(out)?,
         LookedAt::Drilled(drilled) => drilled.write(out)?,
+        LookedAt::Repaired(repaired) => {
+            if let Some(catalog) = &report.catalog {
+                looked_at(&repaired.coverage, catalog, out)?;
+            }
+            repaired.repair.write(out)?;
+        }
         LookedAt::Restored(restored) => {
             restored.write(out)?;
             if let (Some(after), Some(catalog)) = (&restored.after, &report.catalog) {
@@ -97,6 +104,10 @@ pub(super) fn write(
         && new.without_gold().files > 0
     {
         writeln!(out, "  derived files without gold: {MEND_WITHOUT_GOLD}")?;
+    }
+    if let LookedAt::Repaired(repaired) = &report.coverage {
+        repaired.repair.what_to_do(out)?;
+        kinds.retain(|kind| repaired.repair.applied && repaired.repair.leaves(*kind));
     }
     for kind in kinds {
         writeln!(out, "  {kind}: {}", kind.mend())?;
@@ -313,7 +324,9 @@ fn line(finding: &Finding, report: &Report) -> String {
         let word = if total == 1 { "upload" } else { "uploads" };
         parts.push(format!("{word} {}{more}", shown.join(", ")));
     }
-    if let Some(recovery) = finding.recovery {
+    if let Some(mending) = repair::mending(finding) {
+        parts.push(mending);
+    } else if let Some(recovery) = finding.recovery {
         let source = finding.source.as_deref().or(finding.url.as_deref());
         parts.push(match source {
             Some(source) => format!("recovery: {} from {source}", recovery.as_str()),

@@ -1,0 +1,6 @@
+-- Takes back what a repair has filled in, where it is still so. $1: keys, $2: digests.
+UPDATE public.pfile p
+   SET pfile_sha256 = NULL
+  FROM unnest($1::int4[], $2::text[]) given (pk, digest)
+ WHERE p.pfile_pk = given.pk
+   AND p.pfile_sha256 = given.digest::bpchar
