@@ -1,10 +1,16 @@
 //! Mending what can be mended without FOSSology, and taking it back.
 
+mod faults;
+mod kills;
+mod sources;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use fogold::fixtures::ServerSpec;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::site::standing;
 use crate::support::{Cluster, Fogold, MadeUp, Outcome};
@@ -12,8 +18,9 @@ use crate::support::{Cluster, Fogold, MadeUp, Outcome};
 /// A damaged server whose rows are live.
 fn damaged(database: &str) -> MadeUp {
     let spec = ServerSpec {
-        files: 600,
-        bytes: 900_000,
+        files: 300,
+        bytes: 300_000,
+        per_upload: 20,
         ..ServerSpec::default()
     };
     let made_up = MadeUp::damaged(spec, 60);
@@ -51,6 +58,19 @@ fn tree(root: &Path) -> BTreeMap<String, (u32, Option<blake3::Hash>)> {
         .collect()
 }
 
+/// The same files, whatever their modes: one that became a link to its gold has the gold's.
+fn assert_same(
+    left: &BTreeMap<String, (u32, Option<blake3::Hash>)>,
+    right: &BTreeMap<String, (u32, Option<blake3::Hash>)>,
+) {
+    let differing: Vec<&String> = left
+        .keys()
+        .chain(right.keys())
+        .filter(|path| left.get(*path).map(|file| file.1) != right.get(*path).map(|file| file.1))
+        .collect();
+    assert!(differing.is_empty(), "{differing:?}");
+}
+
 /// How often each contents stand below a root, fogold's own included.
 fn contents(root: &Path) -> BTreeMap<[u8; 32], u64> {
     let mut contents = BTreeMap::new();
@@ -69,6 +89,22 @@ fn assert_nothing_lost(before: &BTreeMap<[u8; 32], u64>, root: &Path, when: &str
         let there = now.get(hash).copied().unwrap_or(0);
         assert!(there >= *number, "{when}: {there} of {number} are there");
     }
+}
+
+/// A copy of a tree, as it is.
+fn copy_of(root: &Path) -> TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    copy(root, directory.path());
+    directory
+}
+
+fn copy(root: &Path, to: &Path) {
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(root.join("."))
+        .arg(to)
+        .status();
+    assert!(copied.expect("cp runs").success());
 }
 
 fn run_of(outcome: &Outcome) -> String {

@@ -15,6 +15,7 @@ pub(crate) mod scheduler;
 pub(crate) mod site;
 pub(crate) mod small_disk;
 pub(crate) mod store;
+pub(crate) mod tampered;
 pub(crate) mod unprivileged;
 pub(crate) mod web;
 
@@ -28,6 +29,7 @@ pub(crate) use scheduler::{FakeScheduler, Mood, Play};
 pub(crate) use site::Site;
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use store::MadeStore;
+pub(crate) use tampered::tampered;
 pub(crate) use unprivileged::Unprivileged;
 
 /// Says on standard error why a story is not played.

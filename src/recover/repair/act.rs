@@ -90,12 +90,17 @@ impl Actor<'_> {
             .map(|(decision, ready)| self.act(decision, ready))
             .collect();
         self.look_once_more(&decisions, &ready, &mut mended);
-        if !steps.is_empty()
+        mended
+    }
+
+    /// Puts on disk what was done, once for all: until then, a power cut leaves some steps as if they
+    /// had not been taken, in the order in which they were.
+    pub(super) fn sync(&mut self) {
+        if self.journal.has_begun()
             && let Err(error) = files::sync(self.tree)
         {
             self.broken.get_or_insert(error.into());
         }
-        mended
     }
 
     /// The rows of the names concerned, as they are now. Without a live database, none.

@@ -173,6 +173,7 @@ pub fn run(
     if let (Some(rows), None) = (&mut rows, &actor.broken) {
         outcome.sha256 = Some(sha256::run(&mut actor, rows, server)?);
     }
+    actor.sync();
     outcome.end(&actor);
     Ok(outcome)
 }

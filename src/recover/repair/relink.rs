@@ -12,7 +12,6 @@ use super::steps::{self, Taken};
 use super::{AT_ONCE, RepairError, Server};
 use crate::catalog::CatalogError;
 use crate::monitor::{Monitor, Phase};
-use crate::recover::files;
 use crate::repository::{Meta, RepositoryName, Shard, Tree, TreePath};
 use crate::sysconf::RepositoryType;
 
@@ -90,11 +89,6 @@ fn some(actor: &mut Actor<'_>, pairs: &[Pair], acted: &mut Acted) {
             acted.left.add(*size);
         }
         actor.monitor.advance(1, 0);
-    }
-    if !ready.is_empty()
-        && let Err(error) = files::sync(actor.tree)
-    {
-        actor.broken.get_or_insert(error.into());
     }
 }
 
