@@ -128,7 +128,6 @@ fn copy_command(
     let Some(coverage) = report.coverage.repository() else {
         return Ok(None);
     };
-    let root = coverage.repository.trim_end_matches('/');
     for (severity, ..) in tallies.iter().filter(|(_, other, _)| *other == kind) {
         for finding in findings.first(*severity, kind, MOST_OF_A_KIND)? {
             if let (Some(Recovery::Backup), Some(source)) = (finding.recovery, &finding.source) {
@@ -143,28 +142,15 @@ fn copy_command(
                     quoted(&store.display().to_string())
                 )));
             }
-            if let (Some(source), Some(path)) = (&finding.source, &finding.path) {
-                let [source, path] = [source, path].map(|path| quoted(&format!("{root}/{path}")));
-                let directory = path
-                    .rsplit_once('/')
-                    .map_or(".", |(directory, _)| directory);
-                let make = format!("umask 007; mkdir -p {directory} && ");
-                let make = if kind_is_missing(kind) { &make } else { "" };
+            if finding.recovery == Some(Recovery::Copy) {
+                let verify = if coverage.verify { " --verify" } else { "" };
                 return Ok(Some(format!(
-                    "as FOSSology's user: {make}cp -p --remove-destination {source} {path}"
+                    "as FOSSology's user: fogold repair{verify} --only put-back --apply"
                 )));
             }
         }
     }
     Ok(None)
-}
-
-/// Whether a file of this kind is not there at all, and perhaps its directory neither.
-fn kind_is_missing(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MissingGold | Kind::MissingDerived | Kind::MissingListing
-    )
 }
 
 /// A word as a shell takes it.
