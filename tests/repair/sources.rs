@@ -1,13 +1,18 @@
 //! Where good copies come from, and what becomes of what was moved away.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::Command;
 
 use fogold::manifest::SetKind;
 
 use super::{assert_same, contents, mend, repair, run_of, tree, undo};
+use crate::support::site::standing;
 use crate::support::web::WebServer;
-use crate::support::{Cluster, MadeStore, MadeUp};
+use crate::support::{Cluster, Fogold, MadeStore, MadeUp, SmallDisk};
 
 #[test]
 fn from_a_store_and_from_another_host() {
@@ -189,7 +194,7 @@ fn one_file_again_digests_and_an_empty_quarantine() {
         empty.arg(store.path())
     };
     let held = || {
-        super::standing(&root)
+        standing(&root)
             .keys()
             .filter(|path| path.contains("/quarantine/") && path.len() > 120)
             .count()
@@ -217,5 +222,88 @@ fn one_file_again_digests_and_an_empty_quarantine() {
     assert_eq!(held(), 0);
     for arguments in [&["--empty-quarantine"][..], &["--older-than", "1d"]] {
         repair(&made_up).args(arguments).run().assert_code(2);
+    }
+}
+
+#[test]
+fn odd_places_and_closed_directories() {
+    let made_up = MadeUp::small();
+    let root = made_up.repository();
+    let dump = made_up.dump();
+    let mend = |more: &[&str]| {
+        Fogold::new(["repair", "--apply", "--format", "ndjson", "--repository"])
+            .arg(&root)
+            .arg("--catalog")
+            .arg(&dump)
+            .args(more)
+    };
+    // Misplaced into directories that no text can name, and on other storage.
+    let files = made_up.files("files");
+    let whole = standing(&root);
+    let name = |path: &str| path.rsplit('/').next().expect("a name").to_owned();
+    let mut odd: Vec<PathBuf> = [&b"gr\x80n"[..], b"two\nlines", b"-rf *"]
+        .into_iter()
+        .map(|directory| {
+            root.join("localhost/files")
+                .join(OsStr::from_bytes(directory))
+        })
+        .collect();
+    let disk = SmallDisk::mount(1 << 20);
+    odd.extend(disk.as_ref().map(|_| root.join("other")));
+    for (path, directory) in files.iter().step_by(7).zip(&odd) {
+        fs::create_dir_all(directory).expect("a directory");
+        if directory.ends_with("other") {
+            let disk = disk.as_ref().expect("a disk").path();
+            let bound = Command::new("mount")
+                .arg("--bind")
+                .arg(disk)
+                .arg(directory)
+                .status();
+            assert!(bound.expect("mount runs").success());
+        }
+        let from = root.join(path);
+        let to = directory.join(name(path));
+        if fs::rename(&from, &to).is_err() {
+            fs::copy(&from, &to).expect("a copy");
+            fs::remove_file(&from).expect("a file");
+        }
+    }
+    // And hardly a directory that FOSSology's group can use.
+    let directories: Vec<&String> = whole
+        .iter()
+        .filter(|(path, standing)| standing.contents.is_none() && path.starts_with("localhost"))
+        .map(|(path, _)| path)
+        .collect();
+    for path in &directories {
+        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o700)).expect("a mode");
+    }
+    let closed = standing(&root);
+    let outcome = mend(&[]).run();
+    if disk.is_some() {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(root.join("other"))
+            .status();
+    }
+    outcome.assert_code(0);
+    let now = standing(&root);
+    for (path, was) in &whole {
+        let is = &now[path];
+        assert_eq!(
+            (is.contents, is.mode & 0o770),
+            (was.contents, was.mode & 0o770),
+            "{path}"
+        );
+    }
+    let run = run_of(&outcome);
+    let undone = mend(&["--undo", &run]).run();
+    // What lay on the other storage went to its quarantine, which is not mounted any more.
+    undone.assert_code(i32::from(disk.is_some()));
+    let back = standing(&root);
+    for path in directories {
+        assert_eq!(back[path].mode, closed[path].mode, "{path}");
+    }
+    for directory in &odd[..3] {
+        assert_eq!(fs::read_dir(directory).expect("a directory").count(), 1);
     }
 }

@@ -89,7 +89,7 @@ impl Actor<'_> {
             .zip(&ready)
             .map(|(decision, ready)| self.act(decision, ready))
             .collect();
-        self.look_once_more(&decisions, &ready, &mut mended);
+        self.look_once_more(findings, &decisions, &ready, &mut mended);
         mended
     }
 
@@ -546,7 +546,13 @@ impl Actor<'_> {
     }
 
     /// Whoever began to use a file between the last look at its rows and its move has it back.
-    fn look_once_more(&mut self, decisions: &[Decision], ready: &[Ready], mended: &mut [Mended]) {
+    fn look_once_more(
+        &mut self,
+        findings: &[Finding],
+        decisions: &[Decision],
+        ready: &[Ready],
+        mended: &mut [Mended],
+    ) {
         let moved: Vec<usize> = (0..mended.len())
             .filter(|index| mended[*index].mending.status == MendingStatus::Done)
             .filter(|index| !ready[*index].steps().is_empty())
@@ -557,7 +563,12 @@ impl Actor<'_> {
         };
         let names: Vec<(RepositoryName, Vec<i32>)> = moved
             .iter()
-            .filter_map(|index| Some((decisions[*index].name()?, Vec::new())))
+            .filter_map(|index| {
+                Some((
+                    decisions[*index].name()?,
+                    findings[*index].pfile.into_iter().collect(),
+                ))
+            })
             .collect();
         let rows = match live.rows_now(&names) {
             Ok(rows) => rows,

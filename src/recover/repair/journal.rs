@@ -3,7 +3,7 @@
 //! A file a run, `<path>/<host>/.fogold/repair/<run>.ndjson` (of the first host), with a line a step.
 //! A step is written, and put on disk, before it is taken; whether it was taken shows in the tree
 //! itself, by the inodes that the line names. So whatever kills a run, what the journal says is
-//! enough to put everything back, and to know what is there to put back.
+//! enough to put everything back. The format is in `doc/repair-journal.md`.
 
 use std::ffi::CString;
 use std::fs::File;
