@@ -23,7 +23,7 @@ use crate::monitor::Monitor;
 use crate::recover::repair::empty::{self, Emptied, Request};
 use crate::recover::repair::undo::{self, Undone};
 use crate::recover::repair::{self, Options, Outcome, Server};
-use crate::report::{Clock, Report, bytes_for_people, counted, printable};
+use crate::report::{Clock, Report, bytes_for_people, counted, grouped, printable};
 use crate::repository::Tree;
 use crate::store::held::Held;
 use crate::store::{ReadLock, Store};
@@ -440,14 +440,14 @@ fn take_back(
 fn verdict(undone: &Undone) -> String {
     let steps = format!(
         "{} of {} of run {}",
-        undone.undone,
+        grouped(undone.undone),
         counted(undone.steps, "step"),
         printable(&undone.run)
     );
     match (undone.applied, undone.left) {
         (false, _) => format!("PLAN: {steps} would be taken back (--apply does it)"),
         (true, 0) => format!("OK: {steps} are taken back"),
-        (true, left) => format!("NOT ALL: {steps} are taken back, {left} are left"),
+        (true, left) => format!("NOT ALL: {steps} are taken back, {} left", grouped(left)),
     }
 }
 

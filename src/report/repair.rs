@@ -214,7 +214,12 @@ pub(super) fn mending(finding: &Finding) -> Option<String> {
         MendingStatus::Left => "left".to_owned(),
         status => format!("{}: {action}", status.as_str()),
     };
-    for (word, value) in [("from", &mending.from), ("to", &mending.to)] {
+    // Where a good copy is put, it is the bad one that went elsewhere.
+    let to = match mending.action {
+        Some(Action::PutBack) => "and what stood there to",
+        _ => "to",
+    };
+    for (word, value) in [("from", &mending.from), (to, &mending.to)] {
         if let Some(value) = value {
             text.push_str(&format!(" {word} {value}"));
         }

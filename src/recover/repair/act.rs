@@ -18,7 +18,7 @@ use crate::check::{Finding, Mending, MendingStatus, path_text};
 use crate::manifest::fetch::Fetcher;
 use crate::monitor::Monitor;
 use crate::recover::files;
-use crate::recover::place::make_directory;
+use crate::recover::place::{Sync, make_directory_by};
 use crate::recover::quarantine::Quarantine;
 use crate::repository::{Meta, RepositoryName, Tree, TreePath};
 use crate::sysconf::RepositoryType;
@@ -329,7 +329,7 @@ impl Actor<'_> {
             }
             Err(why) => return Ok(Ready::Left(why)),
         }
-        let place = make_directory(self.tree, &to.parent())
+        let place = make_directory_by(self.tree, &to.parent(), Sync::Later)
             .and_then(|directory| Ok(rustix::fs::fstat(&directory)?.st_dev));
         let device = match place {
             Ok(device) => device,

@@ -243,3 +243,26 @@ fn in_order() -> impl Iterator<Item = (Severity, Kind)> {
 fn fails(options: &Options, finding: &Finding) -> bool {
     options.fail_on.is_met_by(finding.kind, finding.severity)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_finding_is_taken_up_once_and_waste_comes_last() {
+        let order: Vec<(Severity, Kind)> = in_order().collect();
+        let all: BTreeSet<(Severity, Kind)> = order.iter().copied().collect();
+        assert_eq!(order.len(), all.len());
+        assert_eq!(all.len(), Severity::ALL.len() * Kind::ALL.len());
+        let first_waste = order
+            .iter()
+            .position(|(severity, _)| *severity == Severity::Waste);
+        assert_eq!(first_waste, Some(3 * Kind::ALL.len()));
+        let at = |kind| order.iter().position(|(_, other)| *other == kind);
+        assert!(at(Kind::WrongMode) < at(Kind::MissingGold));
+        assert!(at(Kind::MissingGold) < at(Kind::MissingDerived));
+        assert!(at(Kind::Corrupt) < at(Kind::Misplaced));
+    }
+}

@@ -81,11 +81,16 @@ impl Rows {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Takes digests away again that are still as they were filled in; returns how many were.
-    pub(super) fn clear(&mut self, given: &[(i32, String)]) -> Result<u64, RepairError> {
+    /// Takes digests away again that are still as they were filled in, in the database that the run
+    /// was about; returns how many were.
+    pub(super) fn clear(
+        &mut self,
+        given: &[(i32, String)],
+        database: &str,
+    ) -> Result<u64, RepairError> {
         let (keys, digests): (Vec<i32>, Vec<String>) = given.iter().cloned().unzip();
         self.client
-            .execute(CLEAR.1, &[&keys, &digests])
+            .execute(CLEAR.1, &[&keys, &digests, &database])
             .map_err(|error| refused(&self.target, CLEAR.0, error))
     }
 }

@@ -17,7 +17,8 @@ use super::steps::is_absent;
 use crate::manifest::fetch::{FetchError, Fetcher};
 use crate::monitor::Monitor;
 use crate::recover::place::{
-    create, file_mode, give, last_name, make_directory, open_directory, open_file, own_directory,
+    Sync, create, file_mode, give, last_name, make_directory_by, open_directory, open_file,
+    own_directory,
 };
 use crate::repository::{Claim, Meta, Prover, RepositoryName, Tree, TreePath};
 use crate::sysconf::RepositoryType;
@@ -203,9 +204,9 @@ impl<'a> Staging<'a> {
         let path = self.next(to);
         let link = || -> io::Result<Option<Staged>> {
             let source = open_directory(self.tree, &from.parent())?;
-            let target = make_directory(self.tree, &path.parent())?;
+            let target = make_directory_by(self.tree, &path.parent(), Sync::Later)?;
             // The place must be on that file system too, and its directory be there.
-            let place = make_directory(self.tree, &to.parent())?;
+            let place = make_directory_by(self.tree, &to.parent(), Sync::Later)?;
             if rustix::fs::fstat(&place)?.st_dev != rustix::fs::fstat(&target)?.st_dev {
                 return Ok(None);
             }
@@ -249,7 +250,7 @@ impl<'a> Staging<'a> {
 
     fn create(&self, path: &TreePath) -> Result<File, NoCopy> {
         let create = || -> io::Result<File> {
-            let directory = make_directory(self.tree, &path.parent())?;
+            let directory = make_directory_by(self.tree, &path.parent(), Sync::Later)?;
             create(&directory, &last_name(path)?)
         };
         create().map_err(|source| no_copy(path, source))
@@ -264,7 +265,7 @@ impl<'a> Staging<'a> {
         to: &TreePath,
     ) -> Result<Staged, NoCopy> {
         let finish = || -> io::Result<u64> {
-            let place = make_directory(self.tree, &to.parent())?;
+            let place = make_directory_by(self.tree, &to.parent(), Sync::Later)?;
             give(self.tree, file, &place, file_mode(ty))?;
             file.sync_all()?;
             Ok(rustix::fs::fstat(file)?.st_ino)

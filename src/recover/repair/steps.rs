@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::journal::{Rights, Step};
-use crate::recover::place::{last_name, make_directory, open_directory, rename};
+use crate::recover::place::{Sync, last_name, make_directory_by, open_directory, rename};
 use crate::recover::quarantine::Quarantine;
 use crate::repository::{Meta, Tree, TreePath};
 
@@ -36,7 +36,7 @@ pub(super) fn take(tree: &Tree, step: &Step) -> Taken {
     let result = match step {
         Step::Take { path, to, inode } | Step::Move { path, to, inode } => {
             match inode_at(tree, path) {
-                Ok(Some(there)) if there == *inode => move_to(tree, path, to),
+                Ok(Some(there)) if there == *inode => move_this(tree, path, to, *inode),
                 Ok(Some(_)) => return left(CHANGED),
                 Ok(None) => return left("it is not there any more"),
                 Err(error) => Err(error),
@@ -187,10 +187,20 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// Renames what was judged; what took its place in the last moment goes back.
+fn move_this(tree: &Tree, from: &TreePath, to: &TreePath, inode: u64) -> io::Result<bool> {
+    move_to(tree, from, to)?;
+    if inode_at(tree, to)? == Some(inode) {
+        return Ok(true);
+    }
+    move_to(tree, to, from)?;
+    Ok(false)
+}
+
 /// Renames; never over what is there, and never through a link.
 fn move_to(tree: &Tree, from: &TreePath, to: &TreePath) -> io::Result<bool> {
     let source = open_directory(tree, &from.parent())?;
-    let target = make_directory(tree, &to.parent())?;
+    let target = make_directory_by(tree, &to.parent(), Sync::Later)?;
     rename(&source, &last_name(from)?, &target, &last_name(to)?)?;
     Ok(true)
 }
@@ -201,7 +211,7 @@ fn move_to(tree: &Tree, from: &TreePath, to: &TreePath) -> io::Result<bool> {
 fn replace(tree: &Tree, path: &TreePath, staged: &TreePath, to: &TreePath) -> io::Result<bool> {
     let source = open_directory(tree, &staged.parent())?;
     let target = open_directory(tree, &path.parent())?;
-    let aside = make_directory(tree, &to.parent())?;
+    let aside = make_directory_by(tree, &to.parent(), Sync::Later)?;
     let (name, old, kept) = (last_name(path)?, last_name(staged)?, last_name(to)?);
     match rustix::fs::linkat(&target, &*name, &aside, &*kept, AtFlags::empty()) {
         Ok(()) => rustix::fs::renameat(&source, &*old, &target, &*name)?,
@@ -254,4 +264,135 @@ fn open_path(tree: &Tree, path: &TreePath) -> io::Result<OwnedFd> {
         flags,
         Mode::empty(),
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::repository::{Access, Layout};
+    use crate::sysconf::HostTable;
+
+    fn tree(root: &Path) -> Tree {
+        let layout = Layout {
+            depth: 3,
+            hosts: HostTable::of_found_hosts(["h".to_owned()]),
+        };
+        Tree::open(root, layout, Access::default()).unwrap()
+    }
+
+    fn path(text: &str) -> TreePath {
+        TreePath(text.as_bytes().to_vec())
+    }
+
+    /// Writes a file; returns its inode.
+    fn write(root: &Path, at: &str, text: &str) -> u64 {
+        let at = root.join(at);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(&at, text).unwrap();
+        fs::metadata(at).unwrap().ino()
+    }
+
+    #[test]
+    fn what_has_changed_is_neither_taken_nor_taken_back() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, tree) = (root.path(), tree(root.path()));
+        let quarantine = Quarantine::of(&tree, "run");
+        let inode = write(root, "h/files/x", "one");
+        let step = Step::Take {
+            path: path("h/files/x"),
+            to: path("h/.fogold/quarantine/run/files/x"),
+            inode,
+        };
+        // Somebody has written it anew before.
+        fs::rename(root.join("h/files/x"), root.join("aside")).unwrap();
+        write(root, "h/files/x", "two");
+        assert_eq!(take(&tree, &step), left(CHANGED));
+        fs::rename(root.join("aside"), root.join("h/files/x")).unwrap();
+        assert_eq!(take(&tree, &step), Taken::Done);
+        assert!(is_taken(&tree, &step));
+        // And after.
+        write(root, "h/files/x", "three");
+        assert_eq!(take_back(&tree, &quarantine, &step), left(OCCUPIED));
+        assert_eq!(fs::read_to_string(root.join("h/files/x")).unwrap(), "three");
+        fs::remove_file(root.join("h/files/x")).unwrap();
+        assert_eq!(take_back(&tree, &quarantine, &step), Taken::Done);
+        assert_eq!(take_back(&tree, &quarantine, &step), Taken::Nothing);
+        assert_eq!(fs::read_to_string(root.join("h/files/x")).unwrap(), "one");
+    }
+
+    #[test]
+    fn a_good_copy_takes_the_place_of_a_bad_one_and_gives_it_back() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, tree) = (root.path(), tree(root.path()));
+        let quarantine = Quarantine::of(&tree, "run");
+        let step = Step::Replace {
+            path: path("h/files/x"),
+            staged: path("h/.fogold/staging/x"),
+            inode: write(root, "h/.fogold/staging/x", "good"),
+            to: path("h/.fogold/quarantine/run/files/x"),
+            old: write(root, "h/files/x", "bad"),
+        };
+        let text = |at: &str| fs::read_to_string(root.join(at)).unwrap();
+        assert_eq!(take(&tree, &step), Taken::Done);
+        assert_eq!(text("h/files/x"), "good");
+        assert_eq!(text("h/.fogold/quarantine/run/files/x"), "bad");
+        // A second time there is another file, which nobody has judged.
+        assert_eq!(take(&tree, &step), left(CHANGED));
+        assert_eq!(take_back(&tree, &quarantine, &step), Taken::Done);
+        assert_eq!(text("h/files/x"), "bad");
+        assert_eq!(text("h/.fogold/quarantine/run/files/x.1"), "good");
+        assert_eq!(take_back(&tree, &quarantine, &step), Taken::Nothing);
+        // Where somebody has mended it since, that stays.
+        let inode = write(root, "h/.fogold/staging/x", "good");
+        let again = match step {
+            Step::Replace {
+                path,
+                staged,
+                to,
+                old,
+                ..
+            } => Step::Replace {
+                path,
+                staged,
+                inode,
+                to,
+                old,
+            },
+            other => other,
+        };
+        assert_eq!(take(&tree, &again), Taken::Done);
+        fs::rename(root.join("h/files/x"), root.join("aside")).unwrap();
+        write(root, "h/files/x", "mended");
+        assert_eq!(take_back(&tree, &quarantine, &again), left(CHANGED));
+        assert_eq!(text("h/files/x"), "mended");
+    }
+
+    #[test]
+    fn rights_are_set_only_where_they_are_still_what_they_were() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, tree) = (root.path(), tree(root.path()));
+        let quarantine = Quarantine::of(&tree, "run");
+        write(root, "h/files/x", "one");
+        let meta = tree.meta(&path("h/files/x")).unwrap();
+        let old = rights_of(&meta);
+        let step = Step::Mode {
+            path: path("h/files/x"),
+            inode: meta.inode,
+            old,
+            new: Rights { mode: 0o660, ..old },
+        };
+        assert_eq!(take(&tree, &step), Taken::Done);
+        assert_eq!(tree.meta(&path("h/files/x")).unwrap().mode & 0o7777, 0o660);
+        assert_eq!(take(&tree, &step), left(CHANGED));
+        assert_eq!(take_back(&tree, &quarantine, &step), Taken::Done);
+        assert_eq!(rights_of(&tree.meta(&path("h/files/x")).unwrap()), old);
+        // A link is no file.
+        fs::remove_file(root.join("h/files/x")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", root.join("h/files/x")).unwrap();
+        assert_eq!(take(&tree, &step), left(CHANGED));
+    }
 }

@@ -72,6 +72,7 @@ pub fn run(
         tree,
         quarantine: Quarantine::of(tree, name),
         connector,
+        database: record.head.database.clone().unwrap_or_default(),
         rows: Vec::new(),
         undone: Undone {
             run: record.head.run.clone(),
@@ -104,6 +105,8 @@ struct Undo<'a> {
     tree: &'a Tree,
     quarantine: Quarantine<'a>,
     connector: Option<&'a Connector>,
+    /// The database that the run was about.
+    database: String,
     /// Rows whose sha256 is to be taken away.
     rows: Vec<(i32, String)>,
     undone: Undone,
@@ -143,7 +146,7 @@ impl Undo<'_> {
             }
             return Ok(());
         };
-        self.undone.undone += Rows::connect(connector)?.clear(&rows)?;
+        self.undone.undone += Rows::connect(connector)?.clear(&rows, &self.database)?;
         Ok(())
     }
 

@@ -198,7 +198,7 @@ impl Run<'_> {
         if wanted.unusable > 0 {
             self.monitor.warn(&format!(
                 "FOSSology cannot use {} of the files and directories (wrong-mode): unpacks will fail there; \
-                 mend owner and mode first, 'fogold check' lists them",
+                 mend owner and mode first, 'fogold repair --only mode --apply' does it",
                 wanted.unusable
             ));
         }
