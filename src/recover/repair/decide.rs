@@ -140,15 +140,16 @@ impl<'a> Decider<'a> {
             }
         }
         // Version control contents of an upload unpacked with -I are used by nothing, by right, and
-        // what a cut unpack has brought belongs to its upload.
+        // what a cut unpack has brought, or one at work brings, belongs to its upload.
         let owned_from = summary
             .uploads
             .iter()
-            .filter(|upload| !upload.deleted)
+            .filter(|upload| !upload.deleted && upload.pfile > 0)
             .filter(|upload| {
                 let unpacking = &upload.unpacking;
                 let rows = i64::try_from(upload.tree_rows).unwrap_or(i64::MAX);
-                unpacking.without_version_control
+                upload.is_unfinished()
+                    || unpacking.without_version_control
                     || unpacking.killed
                     || unpacking.items.is_some_and(|items| rows < items)
             })
@@ -285,7 +286,7 @@ impl<'a> Decider<'a> {
         };
         if ty != RepositoryType::Gold && may_be_owned {
             return leave(
-                "its row came after an upload that was unpacked with -I, or whose unpack was cut: it may be that upload's",
+                "its row came after an upload that was unpacked with -I, or whose unpack was cut or has not ended: it may be that upload's",
             );
         }
         with_name(finding, |name, path| aside(path, Because::Unused(name, ty)))
@@ -344,4 +345,164 @@ fn copy_of(finding: &Finding) -> Option<TreePath> {
     let is_copy = finding.recovery == Some(Recovery::Copy);
     let source = finding.source.as_ref().filter(|_| is_copy)?;
     Some(TreePath(source.clone().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::catalog::upload::Unpacking;
+    use crate::catalog::{Origin, Upload};
+    use crate::check::{self, FailOn, Slice};
+    use crate::repository::{Access, Layout, LowImpact};
+    use crate::sysconf::HostTable;
+
+    const NAME: &str =
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709.d41d8cd98f00b204e9800998ecf8427e.0";
+    const PATH: &str = "h/files/da/39/a3/x";
+
+    fn options(urls: Urls) -> Options {
+        Options {
+            apply: true,
+            actions: Action::ALL.to_vec(),
+            urls,
+            min_age: Duration::ZERO,
+            max_share: 10,
+            relink: false,
+            fill_sha256: false,
+            fail_on: FailOn::default(),
+            check: check::Options {
+                types: vec![],
+                verify: false,
+                sha256: false,
+                slice: Slice::ALL,
+                allow_empty: false,
+                threads: 1,
+                scratch: "/".into(),
+                low_impact: LowImpact::default(),
+            },
+        }
+    }
+
+    /// An upload whose gold is pfile 10, from a URL of this machine; unpacked with -I, or not.
+    fn upload(without_version_control: bool) -> Upload {
+        Upload {
+            pk: 1,
+            filename: b"a.zip".to_vec(),
+            mode: 104,
+            pfile: 10,
+            gold: NAME.parse().ok(),
+            origin: Origin::Url("http://127.0.0.1/a.zip".to_owned()),
+            deleted: false,
+            uploaded: None,
+            tree_rows: 5,
+            unpacking: Unpacking {
+                items: Some(5),
+                without_version_control,
+                ..Unpacking::default()
+            },
+        }
+    }
+
+    fn finding(kind: Kind, severity: Severity, recovery: Option<Recovery>) -> Finding {
+        let name: RepositoryName = NAME.parse().unwrap();
+        let mut finding = Finding::new(kind, severity)
+            .named(&name)
+            .at(&TreePath(PATH.as_bytes().to_vec()));
+        finding.ty = Some(RepositoryType::Files);
+        finding.recovery = recovery;
+        finding
+    }
+
+    fn decide(finding: &Finding, upload: Upload, options: &Options) -> Decision {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            depth: 3,
+            hosts: HostTable::of_found_hosts(["h".to_owned()]),
+        };
+        let tree = Tree::open(root.path(), layout, Access::default()).unwrap();
+        let summary = Summary {
+            uploads: vec![upload],
+            ..Summary::default()
+        };
+        Decider::of(&tree, &summary, options, &[]).decide(finding)
+    }
+
+    fn action(decision: &Decision) -> Option<Action> {
+        match decision {
+            Decision::Do(work) => Some(work.action()),
+            Decision::Leave(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_bad_file_goes_only_when_there_is_a_way_back() {
+        for (recovery, wanted) in [
+            (Recovery::Copy, Some(Action::PutBack)),
+            (Recovery::Unpack, Some(Action::Quarantine)),
+            (Recovery::None, None),
+        ] {
+            let finding = finding(Kind::Corrupt, Severity::Loss, Some(recovery));
+            let decision = decide(&finding, upload(false), &options(None));
+            assert_eq!(action(&decision), wanted, "{recovery:?}");
+            if let Decision::Do(work) = decision {
+                assert_eq!(work.mends(), recovery == Recovery::Copy);
+                assert!(!work.needs_live());
+            }
+        }
+    }
+
+    #[test]
+    fn gold_is_fetched_from_the_hosts_that_are_allowed() {
+        let finding = finding(Kind::MissingGold, Severity::Loss, Some(Recovery::None));
+        for (urls, wanted) in [
+            (None, None),
+            (Some(Hosts::Remote), None),
+            (Some(Hosts::Any), Some(Action::PutBack)),
+        ] {
+            let decision = decide(&finding, upload(false), &options(urls));
+            assert_eq!(action(&decision), wanted, "{urls:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_version_control_of_an_upload_stays() {
+        let mut finding = finding(Kind::Unreferenced, Severity::Waste, None);
+        for (pfile, unpacked_with_i, goes) in [
+            (11, false, true),
+            (11, true, false),
+            (10, true, false),
+            (9, true, true),
+        ] {
+            finding.pfile = Some(pfile);
+            let decision = decide(&finding, upload(unpacked_with_i), &options(None));
+            assert_eq!(action(&decision).is_some(), goes, "{pfile}");
+        }
+        // Of a deleted upload nothing is left to belong to.
+        finding.pfile = Some(11);
+        let deleted = Upload {
+            deleted: true,
+            ..upload(true)
+        };
+        assert!(action(&decide(&finding, deleted, &options(None))).is_some());
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_done() {
+        let finding = finding(Kind::Orphan, Severity::Waste, None);
+        let only = |actions: &[Action]| Options {
+            actions: actions.to_vec(),
+            ..options(None)
+        };
+        let decision = decide(&finding, upload(false), &only(&[Action::Mode]));
+        assert_eq!(
+            decision,
+            Decision::Leave("quarantine is left out by --only".to_owned())
+        );
+        let decision = decide(&finding, upload(false), &only(&[Action::Quarantine]));
+        assert!(
+            matches!(decision, Decision::Do(work) if work.needs_live() && work.empties_a_place())
+        );
+    }
 }
