@@ -114,6 +114,43 @@ impl Work {
     }
 }
 
+impl Decision {
+    /// The name that it is about.
+    pub(super) fn name(&self) -> Option<RepositoryName> {
+        match self {
+            Decision::Do(Work::PutBack(work)) => Some(work.name),
+            Decision::Do(Work::SetRight { name, .. }) => Some(*name),
+            Decision::Do(Work::SetAside(aside)) => aside.name(),
+            _ => None,
+        }
+    }
+
+    /// The name of a file that goes because no row knows it, or none uses it as a file of this type.
+    pub(super) fn unneeded(&self) -> Option<(RepositoryName, Option<RepositoryType>)> {
+        match self {
+            Decision::Do(Work::SetAside(aside)) => match aside.because {
+                Because::Unknown(name) => Some((name, None)),
+                Because::Unused(name, ty) => Some((name, Some(ty))),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl SetAside {
+    /// The name of the file; left-overs have none that counts.
+    pub(super) fn name(&self) -> Option<RepositoryName> {
+        match self.because {
+            Because::Unknown(name)
+            | Because::Unused(name, _)
+            | Because::Doubled(name, _)
+            | Because::Bad(name) => Some(name),
+            Because::LeftOver => None,
+        }
+    }
+}
+
 /// Decides; shared by all findings of a run.
 pub(super) struct Decider<'a> {
     tree: &'a Tree,

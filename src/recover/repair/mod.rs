@@ -17,6 +17,7 @@ mod error;
 mod journal;
 mod outcome;
 mod plan;
+mod ready;
 mod relink;
 mod rights;
 mod sha256;

@@ -1,12 +1,12 @@
 //! `fogold repair`: mend what can be mended without FOSSology.
 
-use std::io::Write;
+mod short;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use jiff::{Span, SpanRelativeTo};
-use serde::Serialize;
 
 use super::error::Failure;
 use super::interrupt::Interrupt;
@@ -21,13 +21,14 @@ use crate::check::{self, Action, Aids, Backups, FailOn, Slice};
 use crate::manifest::fetch::{FetchOptions, Fetcher};
 use crate::monitor::Monitor;
 use crate::recover::repair::empty::{self, Emptied, Request};
-use crate::recover::repair::undo::{self, Undone};
+use crate::recover::repair::undo;
 use crate::recover::repair::{self, Options, Outcome, Server};
-use crate::report::{Clock, Report, bytes_for_people, counted, grouped, printable};
+use crate::report::{Clock, Report};
 use crate::repository::Tree;
 use crate::store::held::Held;
 use crate::store::{ReadLock, Store};
 use crate::sysconf::{Connector, RepositoryType, Sysconf};
+use short::{tell_emptied, tell_undone};
 
 /// Mend what can be mended without FOSSology
 ///
@@ -89,14 +90,14 @@ pub struct Arguments {
     /// Put back everything that a run did (with --apply)
     ///
     /// RUN is the name that the run's report gave. Nothing that stands anywhere now is overwritten.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["only", "from", "verify", "relink", "fill_sha256"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["only", "from", "verify", "relink", "fill_sha256", "report"])]
     undo: Option<String>,
     /// Delete what has been in the quarantine for long enough (with --apply)
     ///
     /// Only after a check that finds nothing at or over --fail-on, and with a store (--from) whose
     /// newest set 'fogold verify' has found good as a whole; else the reason is said, and the exit status
     /// is 1. What a finding may need stays.
-    #[arg(long, requires = "older_than", requires = "from", conflicts_with_all = ["only", "undo", "relink", "fill_sha256"])]
+    #[arg(long, requires = "older_than", requires = "from", conflicts_with_all = ["only", "undo", "relink", "fill_sha256", "report"])]
     empty_quarantine: bool,
     /// With --empty-quarantine: delete what was not changed, nor moved there, for so long, such as 30d
     #[arg(long, value_name = "TIME", value_parser = time, requires = "empty_quarantine")]
@@ -325,89 +326,6 @@ fn connector(
     Ok(source::live_parameters(global, sysconf, progress)?.connector()?)
 }
 
-/// What is said to programs of a run that has no findings.
-#[derive(Serialize)]
-struct ShortReport<'a> {
-    tool: &'static str,
-    version: &'static str,
-    command: &'static str,
-    verdict: String,
-    exit_status: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    undo: Option<&'a Undone>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    emptied: Option<&'a Emptied>,
-}
-
-impl ShortReport<'_> {
-    fn of(verdict: String, exit_status: u8) -> ShortReport<'static> {
-        ShortReport {
-            tool: "fogold",
-            version: env!("CARGO_PKG_VERSION"),
-            command: "repair",
-            verdict,
-            exit_status,
-            undo: None,
-            emptied: None,
-        }
-    }
-
-    /// Prints it for programs; or, for people, the verdict and these lines.
-    fn print(
-        &self,
-        global: &Global,
-        arguments: &Arguments,
-        lines: &[String],
-    ) -> Result<u8, Failure> {
-        if global.quiet && self.exit_status == exit::DONE {
-            return Ok(self.exit_status);
-        }
-        let mut out = std::io::stdout().lock();
-        if arguments.output.is_for_programs() {
-            serde_json::to_writer(&mut out, self).map_err(std::io::Error::from)?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{}", self.verdict)?;
-            for line in lines {
-                writeln!(out, "  {}", printable(line))?;
-            }
-        }
-        Ok(self.exit_status)
-    }
-}
-
-fn tell_emptied(global: &Global, arguments: &Arguments, emptied: &Emptied) -> Result<u8, Failure> {
-    let status = match emptied.refused.is_some() || emptied.failed > 0 {
-        true => exit::FINDINGS,
-        false => exit::DONE,
-    };
-    let files = counted(emptied.deleted.files, "file");
-    let bytes = bytes_for_people(emptied.deleted.bytes);
-    let verdict = match (&emptied.refused, emptied.applied) {
-        (Some(why), _) => format!("REFUSED: nothing was deleted: {why}"),
-        (None, false) => format!("PLAN: {files} ({bytes}) would be deleted (--apply does it)"),
-        (None, true) => format!("OK: {files} ({bytes}) deleted"),
-    };
-    let stay = [
-        ("too young", emptied.too_young.files),
-        (
-            "may be needed for what the check found",
-            emptied.needed.files,
-        ),
-        ("cannot be deleted", emptied.failed),
-    ];
-    let lines: Vec<String> = stay
-        .into_iter()
-        .filter(|(_, files)| *files > 0)
-        .map(|(why, files)| format!("{} in the quarantine: {why}", counted(files, "more file")))
-        .collect();
-    let report = ShortReport {
-        emptied: Some(emptied),
-        ..ShortReport::of(verdict, status)
-    };
-    report.print(global, arguments, &lines)
-}
-
 fn take_back(
     global: &Global,
     arguments: &Arguments,
@@ -420,35 +338,7 @@ fn take_back(
     let connector = connector(global, sysconf, progress).ok();
     let undone = undo::run(tree, run, connector.as_ref(), arguments.apply, progress)?;
     progress.finish();
-    let status = match undone.left {
-        0 => exit::DONE,
-        _ => exit::FINDINGS,
-    };
-    let lines: Vec<String> = undone
-        .named
-        .iter()
-        .map(|left| format!("left: {}: {}", left.path, left.why))
-        .collect();
-    let report = ShortReport {
-        undo: Some(&undone),
-        ..ShortReport::of(verdict(&undone), status)
-    };
-    report.print(global, arguments, &lines)
-}
-
-/// One sentence: what was taken back?
-fn verdict(undone: &Undone) -> String {
-    let steps = format!(
-        "{} of {} of run {}",
-        grouped(undone.undone),
-        counted(undone.steps, "step"),
-        printable(&undone.run)
-    );
-    match (undone.applied, undone.left) {
-        (false, _) => format!("PLAN: {steps} would be taken back (--apply does it)"),
-        (true, 0) => format!("OK: {steps} are taken back"),
-        (true, left) => format!("NOT ALL: {steps} are taken back, {} left", grouped(left)),
-    }
+    tell_undone(global, arguments, &undone)
 }
 
 #[cfg(test)]
