@@ -18,7 +18,7 @@
 //! | [`check`] | the merge join of tree and catalog, and its findings |
 //! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
-//! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs |
+//! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs; mending the rest |
 //! | [`report`] | findings as text, pages, JSON, NDJSON and metrics; how earlier runs went |
 //! | [`nightly`] | what cron runs: the steps of a night, a verdict over all, who is told |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |

@@ -43,6 +43,8 @@ pub enum Phase {
     Plan,
     /// Unpack jobs are queued, and waited for where that was asked.
     Unpack,
+    /// What a check found is put right, step by step.
+    Repair,
 }
 
 impl Phase {
@@ -65,6 +67,7 @@ impl Phase {
             Phase::RestoreFiles => "restoring files",
             Phase::Plan => "planning",
             Phase::Unpack => "unpacking",
+            Phase::Repair => "repairing",
         }
     }
 }

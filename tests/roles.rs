@@ -3,6 +3,7 @@
 use crate::support::{Fogold, Recorded};
 
 const READER: &str = include_str!("../sql/roles/fogold_reader.sql");
+const REPAIR: &str = include_str!("../sql/roles/fogold_repair.sql");
 const REQUEUE: &str = include_str!("../sql/roles/fogold_requeue.sql");
 
 /// What FOSSology does, by its own role, for a new upload with a tree of its own.
@@ -80,4 +81,39 @@ fn the_requeue_role_queues_and_no_more() {
     let complaint = refused.complaint();
     assert!(complaint.contains("permission denied"), "{complaint}");
     server.sql("DROP OWNED BY fogold_requeue; DROP ROLE fogold_requeue");
+}
+
+#[test]
+fn the_repair_role_fills_in_one_column_and_no_more() {
+    let Some(server) = Recorded::open("A-healthy", "role_repair") else {
+        return;
+    };
+    server.sql(
+        "CREATE ROLE only_reads LOGIN; GRANT USAGE ON SCHEMA public TO only_reads;
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO only_reads",
+    );
+    server.sql(REPAIR);
+    server.sql(REPAIR);
+    server.sql("UPDATE pfile SET pfile_sha256 = NULL WHERE pfile_pk % 2 = 0");
+    let digests = "SELECT count(*) FROM pfile WHERE pfile_sha256 IS NOT NULL";
+    let before = server.number(digests);
+    let fill = || command(&server, "repair").args(["--fill-sha256", "--apply", "--format", "json"]);
+    // Who only reads is told so before anything is looked at; and repairs without it.
+    server.configure("only_reads");
+    let refused = fill().run();
+    refused.assert_code(3);
+    let complaint = refused.complaint();
+    assert!(
+        complaint.contains("sql/roles/fogold_repair.sql"),
+        "{complaint}"
+    );
+    command(&server, "repair").run().assert_code(0);
+    server.configure("fogold_repair");
+    fill().run().assert_code(0);
+    assert!(server.number(digests) > before);
+    let right = "SELECT count(*) FROM pg_attribute a WHERE attrelid = 'pfile'::regclass AND attnum > 0 \
+         AND has_column_privilege('fogold_repair', attrelid, attnum, 'UPDATE')";
+    assert_eq!(server.number(right), 1);
+    server.sql("DROP OWNED BY fogold_repair; DROP ROLE fogold_repair");
+    server.sql("DROP OWNED BY only_reads; DROP ROLE only_reads");
 }

@@ -30,6 +30,7 @@ mod packages;
 mod page_cache;
 mod properties;
 mod regressions;
+mod repair;
 mod reports;
 mod requeue;
 mod restore;

@@ -5,6 +5,7 @@
 //! looked at again at the end, row and file.
 
 use super::CatalogError;
+use super::rows::Micros;
 use crate::repository::RepositoryName;
 
 /// The state of a name's rows at this moment.
@@ -27,4 +28,8 @@ pub trait LiveRows: Sync {
         &self,
         names: &[(RepositoryName, Vec<i32>)],
     ) -> Result<Vec<(RepositoryName, RowNow)>, CatalogError>;
+
+    /// The earliest moment at which a job that has no end now can have begun to write to a temporary
+    /// tree; `None` when there is no such job.
+    fn temporary_trees_in_use_since(&self) -> Result<Option<Micros>, CatalogError>;
 }

@@ -103,6 +103,85 @@ pub struct Finding {
     /// Why it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What a repair would do about it, or has done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Mending>,
+}
+
+/// What a repair would do about a finding, or has done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mending {
+    /// What is to be done; absent when a repair can do nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// How far that is.
+    pub status: MendingStatus,
+    /// Where it came from, or is to come from: relative to the repository, in a store, or a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Where it went, relative to the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why it was left, or what else is to be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What a repair can do about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Give FOSSology's user and group what they need.
+    Mode,
+    /// Put a good copy in its place.
+    PutBack,
+    /// Move it to where FOSSology looks for it.
+    Move,
+    /// Move it to the quarantine.
+    Quarantine,
+}
+
+impl Action {
+    /// All actions, in the order in which they are done.
+    pub const ALL: [Action; 4] = [
+        Action::Mode,
+        Action::PutBack,
+        Action::Move,
+        Action::Quarantine,
+    ];
+
+    /// The name that reports and options use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Mode => "mode",
+            Action::PutBack => "put-back",
+            Action::Move => "move",
+            Action::Quarantine => "quarantine",
+        }
+    }
+}
+
+/// How far a repair is with a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MendingStatus {
+    /// It would be done.
+    Planned,
+    /// It is done.
+    Done,
+    /// It was left as it is.
+    Left,
+}
+
+impl MendingStatus {
+    /// The name that reports use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MendingStatus::Planned => "planned",
+            MendingStatus::Done => "done",
+            MendingStatus::Left => "left",
+        }
+    }
 }
 
 impl Finding {
@@ -130,6 +209,7 @@ impl Finding {
             detail: None,
             accepted: None,
             reason: None,
+            repair: None,
         }
     }
 

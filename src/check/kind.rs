@@ -95,13 +95,12 @@ kinds! {
              -o' removes old golds on purpose; the agent that deletes an upload takes along \
              the gold of another, not yet unpacked upload of the same contents; a removal by \
              hand, a restore that was cut, or the storage do the rest.",
-        mend: "Recovery 'copy': as FOSSology's user, in the repository, mkdir -p the directory \
-             of the path, then cp -p the file named as source to the path. Recovery 'url': \
-             fetch the URL, see that sha1sum, md5sum and the size agree with the name, and \
-             put the file at the path. Recovery 'backup': fogold restore STORE --only gold, \
-             which leaves good files alone. Recovery 'none': run the check with --store for \
-             every store of backups there is; without one, keep the upload for its results and \
-             accept the finding (--accept), or delete the upload in FOSSology.",
+        mend: "Recovery 'copy' or 'url': fogold repair --apply puts the good copy in its place, or \
+             fetches the URL and proves what comes. Recovery 'backup': fogold repair --from \
+             STORE --apply, or fogold restore STORE --only gold, which leaves good files alone. \
+             Recovery 'none': run the check with --store for every store of backups there is; \
+             without one, keep the upload for its results and accept the finding (--accept), or \
+              delete it in FOSSology.",
     }
     /// A file of an upload is not in files.
     MissingDerived = "missing-derived" {
@@ -115,10 +114,8 @@ kinds! {
         mend: "Recovery 'unpack': fogold requeue --wait has FOSSology unpack the cheapest set \
              of uploads that brings all such files back, proves their originals before, and \
              checks again afterwards, for that a job says 'Completed' proves nothing. \
-             Recovery 'copy': as FOSSology's user, mkdir -p the directory of the path, then \
-             cp -p the source to the path. Recovery 'url': fetch the URL, prove sha1, md5 and \
-             size, and put the file at the path, and into gold. Recovery 'backup': fogold \
-             restore STORE --only files.",
+             Recovery 'copy' or 'url': fogold repair --apply. Recovery 'backup': fogold repair \
+             --from STORE --apply, or fogold restore STORE --only files.",
     }
     /// As missing-derived, for the listing of an archive.
     MissingListing = "missing-listing" {
@@ -128,8 +125,8 @@ kinds! {
              FOSSology shows it, and nothing else needs it. It is lost in the same ways as any \
              derived file. Unpacking again does not bring it back: that writes a new listing \
              under another name.",
-        mend: "Nothing needs to be done. Where the recovery is 'copy', cp -p the source to the \
-             path; a backup has it too: fogold restore STORE --only files.",
+        mend: "Nothing needs to be done. fogold repair --apply puts back what has the recovery \
+             'copy', and with --from STORE what a backup has.",
     }
     /// Contents differ from the name.
     Corrupt = "corrupt" {
@@ -138,12 +135,12 @@ kinds! {
              sha1, md5 and size differ. The storage changed them, or something wrote into the \
              file; where gold and files are one file with two names (hard links), both are \
              hit. Only a check with --verify sees it.",
-        mend: "Look after the storage first. Of a derived file: fogold requeue --verify --wait \
-             has it written again. Else fogold restore STORE --only gold (or files) moves it \
-             to the quarantine and puts a good one in its place; or move it out of the \
-             repository and copy the source to the path, or fetch the URL. Never unpack by \
-             hand while the corrupt file of an upload's original lies in files: FOSSology \
-             takes it before the good one in gold.",
+        mend: "Look after the storage first. fogold repair --verify --apply moves it to the \
+             quarantine and puts a good copy in its place: from the repository, from a URL, and \
+             with --from STORE from a backup. Of a derived file that has no copy: fogold requeue \
+             --verify --wait has it written again. Never unpack by hand while the corrupt file \
+             of an upload's original lies in files: FOSSology takes it before the good one in \
+             gold.",
     }
     /// Length differs from the name.
     WrongSize = "wrong-size" {
@@ -151,10 +148,10 @@ kinds! {
         meaning: "The length of a file is not what its name promises. A disk that was full during \
              an import leaves a short file under a right name, for FOSSology does not look at \
              the error; a copy or restore that was cut does the same.",
-        mend: "See that the disk has room. Of a derived file: fogold requeue --wait has it \
-             written again. Else fogold restore STORE --only gold (or files) moves it to the \
-             quarantine and puts a good one in its place; or move it out of the repository \
-             and copy the source to the path, or fetch the URL.",
+        mend: "See that the disk has room. fogold repair --apply moves it to the quarantine and puts \
+             a good copy in its place: from the repository, from a URL, and with --from STORE \
+             from a backup. Of a derived file that has no copy: fogold requeue --wait has it \
+             written again.",
     }
     /// I/O or permission error.
     Unreadable = "unreadable" {
@@ -165,8 +162,8 @@ kinds! {
              (exit status 3).",
         mend: "The detail has the system's error. 'Permission denied': run fogold as FOSSology's \
              user, as root, or as a member of FOSSology's group. 'Input/output error': look at \
-             dmesg and at the storage before anything else, copy away what can be read, and \
-             then treat the file as missing.",
+             dmesg and at the storage before anything else, and copy away what can be read; \
+             then fogold repair --verify --apply treats the file as a corrupt one.",
     }
     /// Right name in a wrong place.
     Misplaced = "misplaced" {
@@ -177,9 +174,9 @@ kinds! {
              ranges do this to a whole repository, for FOSSology moves nothing when they \
              change; so does a restore to the wrong directory.",
         mend: "If there are very many, mend depth or the lines of [REPOSITORY] in fossology.conf \
-             instead of the files. Else, as FOSSology's user, mkdir -p the directory that the \
-             detail names and mv the file there. Where the finding is waste, a good copy \
-             stands in the right place and this one can be moved away.",
+             instead of the files. Else fogold repair --apply proves the file and moves it where \
+             the detail says. Where the finding is waste, a good copy stands in the right place, \
+             and this one goes to the quarantine.",
     }
     /// No pfile row knows the file.
     Orphan = "orphan" {
@@ -188,10 +185,9 @@ kinds! {
              interrupted, rows that were deleted by hand, or a database restored from an \
              earlier day than the files leave such files.",
         mend: "It takes space and nothing else, unless the database is older than the files: \
-             then restore the right database first. Once you have a good backup, stop \
-             FOSSology's scheduler and move the file out of the repository. fogold check run \
-             against the live database looks twice, so that a file that is just being imported \
-             is no orphan.",
+             then restore the right database first. fogold repair --apply moves it to the \
+             quarantine, against the live database alone, and only when it is a day old \
+             (--min-age): a file that is just being imported is no orphan.",
     }
     /// A row knows the file, but nothing uses it.
     Unreferenced = "unreferenced" {
@@ -201,9 +197,9 @@ kinds! {
              leaves such files, and so does an unpack that was killed. Uploads unpacked with \
              -I leave them by right: their version control contents are imported and kept out \
              of the tree.",
-        mend: "It takes space and nothing else. Leave the files of uploads unpacked with -I \
-             alone, and accept them (--accept). Look first whether a partial-tree finding explains them: then they belong \
-             to that upload.",
+        mend: "It takes space and nothing else. fogold repair --apply moves it to the quarantine, \
+             but leaves alone what may belong to an upload that was unpacked with -I, or that a \
+             partial-tree finding is about. Accept those (--accept).",
     }
     /// A left-over of an interrupted import.
     PartialImport = "partial-import" {
@@ -212,8 +208,9 @@ kinds! {
              copied into the repository, <name>.meta the listing of an archive that was not \
              imported. An agent that was killed, a full disk or a directory that FOSSology \
              cannot write leave them.",
-        mend: "It takes space and nothing else: delete it while no upload and no unpack runs. If \
-             new ones appear, look for wrong-mode findings and for a full disk.",
+        mend: "It takes space and nothing else: fogold repair --apply moves it to the quarantine \
+             when it is a day old. If new ones appear, look for wrong-mode findings and for a \
+             full disk.",
     }
     /// A temporary tree that no open job can own.
     Abandoned = "abandoned" {
@@ -222,8 +219,9 @@ kinds! {
              with something in it that no open job can be using. An agent that was killed \
              leaves its tree behind; and as the directory is named after the machine, each \
              container that is made anew leaves one behind for ever.",
-        mend: "It takes space and nothing else: delete what is in it while no upload and no \
-             unpack runs.",
+        mend: "It takes space and nothing else: fogold repair --apply moves what is in it to the \
+             quarantine; what is younger than a day, or than an open job, stays. Room is won when \
+             that is emptied: fogold repair --empty-quarantine.",
     }
     /// Not a repository name, or not a regular file.
     Foreign = "foreign" {
@@ -244,9 +242,9 @@ kinds! {
              cannot list the directory and write into it. The agents run as the user and the \
              web server as a member of the group. A restore or a copy made as root does this; \
              one finding with the path '.' stands for more than half of all directories.",
-        mend: "As root, for one file or directory: chown it to FOSSology's user and group, and chmod \
-             2770 a directory, 660 a file. For a whole repository: chown -R fossy:fossy PATH, \
-             chmod -R ug+rwX PATH, and find PATH -type d -exec chmod g+s {} +",
+        mend: "As root: fogold repair --only mode --apply, which adds the bits that are missing, at a \
+             directory also to all that is in it, and gives to FOSSology's user and group what \
+             bits alone do not open.",
     }
     /// A row that names no file.
     UnusablePfile = "unusable-pfile" {

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 pub use accept::{AcceptError, Accepted, Matches, write as write_accepted};
 pub use companion::{Backups, Companion, CompanionError, Listed, ShardCompanion};
-pub use finding::{Finding, Recovery, path_text};
+pub use finding::{Action, Finding, Mending, MendingStatus, Recovery, path_text};
 pub use kind::{FailOn, Kind, Severity, UnknownFailOn};
 pub use ledger::{Ledger, Standing};
 pub use reads::TimeLimit;

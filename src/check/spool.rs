@@ -349,6 +349,25 @@ impl Spool {
         Ok(())
     }
 
+    /// The numbers of the batches that have findings of a severity and kind that count, in order.
+    pub fn batches(&self, severity: Severity, kind: Kind) -> Vec<u16> {
+        let key = (severity, kind, false);
+        let index = self.index();
+        let batches = index.extents.range((key, 0)..=(key, u16::MAX));
+        batches.map(|((_, sequence), _)| *sequence).collect()
+    }
+
+    /// Calls `each` with every finding of a severity and kind that counts in one batch, in order.
+    pub fn for_each_in_batch<E: From<CatalogError>>(
+        &self,
+        (severity, kind, sequence): (Severity, Kind, u16),
+        each: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let key = ((severity, kind, false), sequence);
+        let extent = self.index().extents.get(&key).copied();
+        extent.map_or(Ok(()), |extent| self.for_each_in(extent, each))
+    }
+
     fn for_each_in<E: From<CatalogError>>(
         &self,
         extent: Extent,

@@ -12,6 +12,7 @@ use crate::manifest::formats::FormatError;
 use crate::nightly::NightlyError;
 use crate::recover::drill::DrillError;
 use crate::recover::files::FilesError;
+use crate::recover::repair::RepairError;
 use crate::recover::requeue::RequeueError;
 use crate::recover::restore::RestoreError;
 use crate::report::ReportError;
@@ -108,6 +109,12 @@ impl From<AcceptError> for Failure {
 
 impl From<RequeueError> for Failure {
     fn from(error: RequeueError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<RepairError> for Failure {
+    fn from(error: RepairError) -> Failure {
         Failure::of(error.is_misuse(), error)
     }
 }

@@ -23,6 +23,7 @@ mod place;
 mod programs;
 mod progress;
 mod prune;
+mod repair;
 mod requeue;
 mod restore;
 mod scheduler_pause;
@@ -144,6 +145,7 @@ enum Command {
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
     Requeue(requeue::Arguments),
+    Repair(Box<repair::Arguments>),
     Nightly(nightly::Arguments),
     Config(config::Arguments),
     Demo(demo::Arguments),
@@ -187,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
         Command::Drill(arguments) => drill::run(global, arguments, &progress),
         Command::Requeue(arguments) => requeue::run(global, arguments, &progress, &interrupt),
+        Command::Repair(arguments) => repair::run(global, arguments, &progress, &interrupt),
         Command::Nightly(arguments) => {
             nightly::run(global, arguments, &settings, &progress, &interrupt)
         }

@@ -52,6 +52,11 @@ impl From<ReportFormat> for Format {
 }
 
 impl OutputArguments {
+    /// Whether standard output is for programs.
+    pub(super) fn is_for_programs(&self) -> bool {
+        self.format != ReportFormat::Text
+    }
+
     /// Where the options, and those for all commands, say that reports go.
     pub(super) fn output(&self, global: &Global, progress: &Progress) -> Result<Output, Failure> {
         Ok(Output {

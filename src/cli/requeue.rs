@@ -355,7 +355,7 @@ fn rest(outcome: &Outcome) -> Vec<String> {
     some(
         outcome.elsewhere.files,
         format!(
-            "  {} with a good copy elsewhere in the repository: see 'fogold check'",
+            "  {} with a good copy elsewhere in the repository: 'fogold repair --apply' puts it in its place",
             counted(outcome.elsewhere.files, "file")
         ),
     );

@@ -6,9 +6,11 @@
 pub mod database;
 pub mod drill;
 pub mod files;
+mod lock;
 pub mod logs;
 pub mod place;
 pub mod quarantine;
+pub mod repair;
 pub mod requeue;
 pub mod restore;
 pub mod scratch_cluster;

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
 use crate::repository::{Tree, TreePath};
+use crate::sysconf::RepositoryType;
 
 /// The directory that holds what is fogold's own, at the root or in a host's directory.
 pub const OWN: &[u8] = b".fogold";
@@ -23,7 +24,8 @@ const DIRECTORY_MODE: u32 = 0o2770;
 /// The mode of a directory that has not got its owner and mode yet: with the sticky bit, which no
 /// directory of FOSSology's has.
 const IN_THE_MAKING: u32 = 0o1700;
-/// FOSSology's mode for files.
+/// FOSSology's modes for files.
+const GOLD_MODE: u32 = 0o2664;
 const FILE_MODE: u32 = 0o2660;
 /// Types, which stand where a host would when no host claims a name.
 const TYPES: [&[u8]; 3] = [b"gold", b"files", b"license"];
@@ -176,6 +178,14 @@ pub(super) fn rename(
         Ok(_) => Err(Errno::EXIST),
         Err(Errno::NOENT) => rustix::fs::renameat(&from, &**old, &to, &**new),
         Err(error) => Err(error),
+    }
+}
+
+/// FOSSology's mode for files of a type.
+pub(super) fn file_mode(ty: RepositoryType) -> u32 {
+    match ty {
+        RepositoryType::Gold => GOLD_MODE,
+        _ => FILE_MODE,
     }
 }
 

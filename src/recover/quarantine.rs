@@ -37,6 +37,27 @@ impl<'a> Quarantine<'a> {
         }
     }
 
+    /// Where a file would go now: a place where nothing stands.
+    pub fn place_for(&self, path: &TreePath) -> io::Result<TreePath> {
+        let (own, rest) = own_directory(path);
+        let to = own
+            .join(b"quarantine")
+            .join(self.run.as_bytes())
+            .join(&rest.0);
+        for number in 0..MOST_ALIKE {
+            let place = match number {
+                0 => to.clone(),
+                _ => TreePath([&to.0, format!(".{number}").as_bytes()].concat()),
+            };
+            match self.tree.meta(&place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(place),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
+
     /// Moves a file in; returns where it is now.
     pub fn take(&self, path: &TreePath) -> io::Result<TreePath> {
         let (own, rest) = own_directory(path);

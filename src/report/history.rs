@@ -83,6 +83,7 @@ impl Run {
         };
         match &report.coverage {
             LookedAt::Repository(coverage) => run.note_repository(coverage),
+            LookedAt::Repaired(repaired) => run.note_repository(&repaired.coverage),
             LookedAt::Store(coverage) => {
                 run.subject.clone_from(&coverage.store);
                 run.slice.clone_from(&coverage.slice);

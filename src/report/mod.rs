@@ -15,6 +15,7 @@ mod ledger;
 mod manifest;
 mod number;
 mod prometheus;
+mod repair;
 mod restore;
 mod store;
 mod text;
@@ -32,6 +33,7 @@ pub use history::{History, Run, RunSet};
 pub use ledger::ReadSoFar;
 pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, counted, grouped};
+pub use repair::{RepairSums, RepairedRepository};
 pub use restore::RestoredServer;
 pub use store::StoreCoverage;
 pub use text::{Style, printable};
@@ -106,6 +108,8 @@ pub enum LookedAt {
     Drilled(Box<DrilledSet>),
     /// What a set would hold.
     Manifest(Box<ManifestReport>),
+    /// What a repair found, and what it did about it.
+    Repaired(Box<RepairedRepository>),
 }
 
 impl LookedAt {
@@ -114,6 +118,7 @@ impl LookedAt {
         match self {
             LookedAt::Repository(coverage) => Some(coverage),
             LookedAt::Restored(restored) => restored.after.as_ref(),
+            LookedAt::Repaired(repaired) => Some(&repaired.coverage),
             LookedAt::Store(_)
             | LookedAt::NewSet(_)
             | LookedAt::Drilled(_)
@@ -261,6 +266,9 @@ impl Report {
             }
             "restore" => "stopped; what was restored so far stays, and the same command goes on",
             "drill" => "stopped before anything was found out",
+            "repair" => {
+                "stopped; what was done so far is in the journal, and the same command goes on"
+            }
             _ => "stopped before anything was looked at",
         };
         report.verdict = format!("INCOMPLETE: {stopped}");
@@ -301,11 +309,15 @@ impl Report {
     }
 
     fn count(&mut self, findings: &Spool) {
+        self.count_all(&findings.tallies());
+    }
+
+    fn count_all(&mut self, tallies: &[(Severity, Kind, Tally)]) {
         let Counts {
             counts,
             severities,
             bytes,
-        } = counts(&findings.tallies());
+        } = counts(tallies);
         (self.counts, self.severities, self.bytes) = (counts, severities, bytes);
     }
 

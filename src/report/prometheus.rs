@@ -216,7 +216,7 @@ impl Samples {
                 self.count("fogold_set_files", &kind, held.files);
                 self.count("fogold_set_bytes", &kind, held.bytes);
             }
-            LookedAt::Repository(_) | LookedAt::Restored(_) => {}
+            LookedAt::Repository(_) | LookedAt::Restored(_) | LookedAt::Repaired(_) => {}
         }
     }
 

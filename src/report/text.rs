@@ -1,12 +1,14 @@
 //! The report for people: the verdict first, then a table, then the findings, the worst first, then
 //! what to do about them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::backup::MEND_WITHOUT_GOLD;
 use super::number::{bytes_for_people, counted, grouped};
+use super::repair;
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
 use crate::catalog::Amount;
 use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
@@ -88,7 +90,7 @@ pub(super) struct Advice {
     /// The kind of finding, or what else it is about; nothing when it is about all.
     pub(super) about: Option<String>,
     /// What to do.
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
     /// The command that mends the first finding of the kind.
     pub(super) command: Option<String>,
 }
@@ -96,9 +98,9 @@ pub(super) struct Advice {
 /// What to do about findings, the worst first.
 pub(super) fn what_to_do(report: &Report, findings: &Spool) -> Result<Vec<Advice>, ReportError> {
     let tallies = findings.tallies();
-    let about_all = |text| Advice {
+    let about_all = |text: &'static str| Advice {
         about: None,
-        text,
+        text: text.into(),
         command: None,
     };
     match &report.coverage {
@@ -112,6 +114,7 @@ pub(super) fn what_to_do(report: &Report, findings: &Spool) -> Result<Vec<Advice
         LookedAt::Repository(_)
         | LookedAt::NewSet(_)
         | LookedAt::Restored(_)
+        | LookedAt::Repaired(_)
         | LookedAt::Manifest(_) => {}
     }
     let mut advice = Vec::new();
@@ -123,10 +126,15 @@ pub(super) fn what_to_do(report: &Report, findings: &Spool) -> Result<Vec<Advice
             ..about_all(MEND_WITHOUT_GOLD)
         });
     }
-    for kind in kinds_worst_first(&tallies) {
+    let mut kinds = kinds_worst_first(&tallies);
+    if let LookedAt::Repaired(repaired) = &report.coverage {
+        advice.extend(repaired.repair.what_to_do());
+        kinds.retain(|kind| repaired.repair.applied && repaired.repair.leaves(*kind));
+    }
+    for kind in kinds {
         advice.push(Advice {
             about: Some(kind.to_string()),
-            text: kind.mend(),
+            text: kind.mend().into(),
             command: copy_command(kind, &tallies, findings, report)?,
         });
     }
@@ -145,6 +153,12 @@ pub(super) fn coverage(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         LookedAt::NewSet(new) => new.write(out)?,
         LookedAt::Drilled(drilled) => drilled.write(out)?,
         LookedAt::Manifest(manifest) => manifest.write_coverage(out)?,
+        LookedAt::Repaired(repaired) => {
+            if let Some(catalog) = &report.catalog {
+                looked_at(&repaired.coverage, catalog, out)?;
+            }
+            repaired.repair.write(out)?;
+        }
         LookedAt::Restored(restored) => {
             restored.write(out)?;
             if let (Some(after), Some(catalog)) = (&restored.after, &report.catalog) {
@@ -165,7 +179,6 @@ fn copy_command(
     let Some(coverage) = report.coverage.repository() else {
         return Ok(None);
     };
-    let root = coverage.repository.trim_end_matches('/');
     for (severity, ..) in tallies.iter().filter(|(_, other, _)| *other == kind) {
         for finding in findings.first(*severity, kind, MOST_OF_A_KIND)? {
             if let (Some(Recovery::Backup), Some(source)) = (finding.recovery, &finding.source) {
@@ -180,28 +193,15 @@ fn copy_command(
                     quoted(&store.display().to_string())
                 )));
             }
-            if let (Some(source), Some(path)) = (&finding.source, &finding.path) {
-                let [source, path] = [source, path].map(|path| quoted(&format!("{root}/{path}")));
-                let directory = path
-                    .rsplit_once('/')
-                    .map_or(".", |(directory, _)| directory);
-                let make = format!("umask 007; mkdir -p {directory} && ");
-                let make = if kind_is_missing(kind) { &make } else { "" };
+            if finding.recovery == Some(Recovery::Copy) {
+                let verify = if coverage.verify { " --verify" } else { "" };
                 return Ok(Some(format!(
-                    "as FOSSology's user: {make}cp -p --remove-destination {source} {path}"
+                    "as FOSSology's user: fogold repair{verify} --only put-back --apply"
                 )));
             }
         }
     }
     Ok(None)
-}
-
-/// Whether a file of this kind is not there at all, and perhaps its directory neither.
-fn kind_is_missing(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MissingGold | Kind::MissingDerived | Kind::MissingListing
-    )
 }
 
 /// A word as a shell takes it.
@@ -381,7 +381,7 @@ fn line(finding: &Finding, report: &Report) -> String {
     let mut parts: Vec<String> = Vec::new();
     parts.extend(subject(finding));
     parts.extend(uploads(finding, report));
-    parts.extend(recovery(finding));
+    parts.extend(repair::mending(finding).or_else(|| recovery(finding)));
     parts.extend(finding.detail.clone());
     printable(&parts.join("; "))
 }

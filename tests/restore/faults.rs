@@ -13,25 +13,7 @@ use fogold::recover::files::{self, FilesError};
 use fogold::repository::{Access, Tree, discover_layout};
 
 use super::{database, two_hosts};
-use crate::support::{Cluster, Fogold, MadeStore, MadeUp, Outcome, Site, skipped};
-
-/// A restore of which one kind of call is tampered with. `None` when calls cannot be traced here,
-/// which is said.
-pub(super) fn tampered(restore: Fogold, with: &str) -> Option<Outcome> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        skipped("strace is missing");
-        return None;
-    }
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-q", "-o", "/dev/null", "-e"]);
-    strace.arg(format!("inject={with}"));
-    let outcome = restore.behind(strace, None).run();
-    if outcome.complaint().contains("ptrace") {
-        skipped(format_args!("strace cannot trace: {}", outcome.complaint()));
-        return None;
-    }
-    Some(outcome)
-}
+use crate::support::{Cluster, MadeStore, MadeUp, Site, skipped, tampered};
 
 fn small_set() -> (MadeUp, MadeStore) {
     let made_up = MadeUp::small();

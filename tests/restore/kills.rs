@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::faults::tampered;
-use crate::support::{Cluster, MadeStore, MadeUp, Recorded, Site};
+use crate::support::{Cluster, MadeStore, MadeUp, Recorded, Site, tampered};
 
 /// A set to restore, and what comes of an undisturbed restore of it.
 struct Undisturbed {

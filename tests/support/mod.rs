@@ -16,6 +16,7 @@ pub(crate) mod scheduler;
 pub(crate) mod site;
 pub(crate) mod small_disk;
 pub(crate) mod store;
+pub(crate) mod tampered;
 pub(crate) mod unprivileged;
 pub(crate) mod web;
 
@@ -29,6 +30,7 @@ pub(crate) use scheduler::{FakeScheduler, Mood, Play};
 pub(crate) use site::Site;
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use store::MadeStore;
+pub(crate) use tampered::tampered;
 pub(crate) use unprivileged::Unprivileged;
 
 /// Says on standard error why a story is not played.

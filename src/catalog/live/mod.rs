@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use r2d2::Pool;
+use r2d2::{Pool, PooledConnection};
 
 use super::build::Builder;
 use super::row_writer::RowWriter;
+use super::rows::Micros;
 use super::rows_now::{LiveRows, RowNow};
 use super::{Catalog, CatalogError, Provenance};
 use crate::monitor::{Monitor, Phase};
@@ -27,7 +28,7 @@ use facts::{Facts, require_rights};
 use piece::Pieces;
 use statement::{
     BEGIN, ENCODING, EXPORT_SNAPSHOT, LOCK_TREES, LOCK_TREES_REFUSED, NO_JIT, ROWS_NOW, SIZES,
-    Watch,
+    TEMPORARY_TREES_NOW, Watch,
 };
 
 /// So many names are asked for in one statement of the second look.
@@ -254,12 +255,7 @@ impl LiveRows for LiveDatabase {
         names: &[(RepositoryName, Vec<i32>)],
     ) -> Result<Vec<(RepositoryName, RowNow)>, CatalogError> {
         let _turn = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut client = self.pool.get().map_err(|error| CatalogError::Connect {
-            source: Box::new(error),
-        })?;
-        client
-            .batch_execute(ENCODING.text)
-            .map_err(|error| ENCODING.refused(error))?;
+        let mut client = self.client()?;
         let mut rows = Vec::new();
         for some in names.chunks(NAMES_AT_ONCE) {
             let digests: Vec<String> = some
@@ -296,5 +292,27 @@ impl LiveRows for LiveDatabase {
             }
         }
         Ok(rows)
+    }
+
+    fn temporary_trees_in_use_since(&self) -> Result<Option<Micros>, CatalogError> {
+        let _turn = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = self
+            .client()?
+            .query_one(TEMPORARY_TREES_NOW.text, &[])
+            .map_err(|error| TEMPORARY_TREES_NOW.refused(error))?;
+        Ok(row.get(0))
+    }
+}
+
+impl LiveDatabase {
+    /// The connection of the second look. Only who holds `asking` may wait for it.
+    fn client(&self) -> Result<PooledConnection<Connector>, CatalogError> {
+        let mut client = self.pool.get().map_err(|error| CatalogError::Connect {
+            source: Box::new(error),
+        })?;
+        client
+            .batch_execute(ENCODING.text)
+            .map_err(|error| ENCODING.refused(error))?;
+        Ok(client)
     }
 }

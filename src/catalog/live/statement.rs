@@ -40,6 +40,7 @@ pub(super) const COPY_UPLOAD: Statement = statement!("copy_upload");
 pub(super) const COPY_JOB: Statement = statement!("copy_job");
 pub(super) const COPY_JOBQUEUE: Statement = statement!("copy_jobqueue");
 pub(super) const COPY_UNUNPACK_ARS: Statement = statement!("copy_ununpack_ars");
+pub(super) const TEMPORARY_TREES_NOW: Statement = statement!("temporary_trees_now");
 pub(super) const ROWS_NOW: Statement = statement!("rows_now");
 
 /// Rows between two questions whether to stop.

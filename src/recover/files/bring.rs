@@ -17,16 +17,12 @@ use super::worker::{Target, Worker};
 use crate::manifest::Entry;
 use crate::manifest::fetch::FetchError;
 use crate::recover::place::{
-    Placed, Sync, create, give, last_name, make_directory_by, open_directory, own_directory, place,
-    rename,
+    Placed, Sync, create, file_mode, give, last_name, make_directory_by, open_directory,
+    own_directory, place, rename,
 };
 use crate::repository::{Tree, TreePath};
 use crate::store::reading::{Broken, read_to_end};
 use crate::sysconf::RepositoryType;
-
-/// FOSSology's modes for files.
-const GOLD_MODE: u32 = 0o2664;
-const FILES_MODE: u32 = 0o2660;
 
 impl Worker<'_> {
     /// Copies contents out of the pool. Says what is wrong with them, when something is.
@@ -213,11 +209,7 @@ impl Worker<'_> {
     /// Gives a whole file its owner, mode and place.
     fn put(&mut self, entry: &Entry, half: &Half, target: &Target) -> Result<(), FilesError> {
         self.clear(entry, target)?;
-        let mode = if target.ty == RepositoryType::Gold {
-            GOLD_MODE
-        } else {
-            FILES_MODE
-        };
+        let mode = file_mode(target.ty);
         give(self.work.tree, &half.file, &half.place, mode)
             .map_err(|source| failed(GIVE, &target.path, source))?;
         let renamed = last_name(&target.path)

@@ -57,7 +57,7 @@ pub enum FilesError {
     },
     /// Another restore is at work on the repository.
     #[error(
-        "another restore is at work on the repository {}; when it has ended, type the same command again",
+        "another restore is at work on the repository {}, or a repair; when it has ended, type the same command again",
         path.display()
     )]
     Locked {

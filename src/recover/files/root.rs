@@ -3,10 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
-
 use super::FilesError;
+use crate::recover::lock::keep_others_out;
 use crate::recover::place::{give, open_directory};
 use crate::repository::{Tree, TreePath};
 
@@ -21,15 +19,14 @@ pub fn make_root(path: &Path) -> Result<(), FilesError> {
     })
 }
 
-/// Keeps a second restore out as long as the tree is open: both would write the same half files. The
-/// lock is on the open root, and needs no file; a file system without such locks has none.
+/// Keeps a second restore out as long as the tree is open: both would write the same half files.
 pub(super) fn lock(tree: &Tree) -> Result<(), FilesError> {
-    match rustix::fs::flock(tree.root(), FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Err(FilesError::Locked {
-            path: tree.path().to_owned(),
-        }),
-        _ => Ok(()),
+    if keep_others_out(tree) {
+        return Ok(());
     }
+    Err(FilesError::Locked {
+        path: tree.path().to_owned(),
+    })
 }
 
 /// A root with nothing in it but what a new file system has was just made, or mounted: it is given

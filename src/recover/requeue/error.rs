@@ -29,6 +29,15 @@ pub enum RequeueError {
         /// Database, host and user.
         target: String,
     },
+    /// A restore or a repair is at work on the repository.
+    #[error(
+        "a restore or a repair is at work on {}: wait for its end, and run 'fogold requeue --clean' again",
+        root.display()
+    )]
+    Busy {
+        /// The repository.
+        root: PathBuf,
+    },
     /// The role may not read or write what queueing reads and writes.
     #[error("{target} lacks rights that requeue needs: as the owner of the tables, {}", grants.join("; "))]
     NoRight {
@@ -116,6 +125,7 @@ impl RequeueError {
             RequeueError::TooOld { .. } => true,
             RequeueError::Connect { .. }
             | RequeueError::Locked { .. }
+            | RequeueError::Busy { .. }
             | RequeueError::NoRight { .. }
             | RequeueError::NotOwner { .. }
             | RequeueError::Query { .. }

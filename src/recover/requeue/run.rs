@@ -18,6 +18,7 @@ use super::wanted::Wanted;
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::check;
 use crate::monitor::{Monitor, Phase};
+use crate::recover::lock::keep_others_out;
 use crate::recover::quarantine::{Quarantine, run_name};
 use crate::repository::{RepositoryName, Tree, TreePath};
 use crate::sysconf::Connector;
@@ -68,6 +69,11 @@ pub fn run(
     database.require_rights(options.dry_run)?;
     if !options.dry_run {
         database.lock(monitor)?;
+    }
+    if options.clean && !options.dry_run && !keep_others_out(server.tree) {
+        return Err(RequeueError::Busy {
+            root: server.tree.path().to_owned(),
+        });
     }
     let name = run_name(jiff::Timestamp::now(), "requeue");
     let mut run = Run {
@@ -192,7 +198,7 @@ impl Run<'_> {
         if wanted.unusable > 0 {
             self.monitor.warn(&format!(
                 "FOSSology cannot use {} of the files and directories (wrong-mode): unpacks will fail there; \
-                 mend owner and mode first, 'fogold check' lists them",
+                 mend owner and mode first, 'fogold repair --only mode --apply' does it",
                 wanted.unusable
             ));
         }

@@ -141,6 +141,7 @@ type States = BTreeMap<State, u64>;
 pub(super) fn of(report: &Report, seen: &Seen) -> Vec<Group> {
     match &report.coverage {
         LookedAt::Repository(coverage) => of_repository(coverage, seen),
+        LookedAt::Repaired(repaired) => of_repository(&repaired.coverage, seen),
         LookedAt::Restored(restored) => restored
             .after
             .as_ref()

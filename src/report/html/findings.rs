@@ -51,7 +51,7 @@ struct OfKind {
     severity: Severity,
     count: u64,
     meaning: &'static str,
-    mend: Option<&'static str>,
+    mend: Option<String>,
     command: Option<String>,
     /// It can be seen without a click: short, and bad.
     open: bool,
@@ -90,7 +90,10 @@ pub(super) fn of(
     for each in what_to_do(report, spool)? {
         match each.about {
             Some(about) => of_kinds.push((about, each.text, each.command)),
-            None => advice.push(each.text.to_owned()),
+            None => advice.push(match each.command {
+                Some(command) => format!("{} {command}", each.text),
+                None => each.text.into_owned(),
+            }),
         }
     }
     let mut room = ROOM;
@@ -107,7 +110,7 @@ pub(super) fn of(
             .position(|(about, ..)| about == kind.as_str())
         {
             let (_, mend, command) = of_kinds.swap_remove(at);
-            of_kind.mend = Some(mend);
+            of_kind.mend = Some(mend.into_owned());
             of_kind.command = command;
         }
         kinds.push(of_kind);
