@@ -36,5 +36,6 @@ mod store_sets;
 mod store_verify;
 mod support;
 mod support_story;
+mod usage;
 mod without_gold;
 mod work_in_progress;

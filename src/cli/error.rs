@@ -5,6 +5,7 @@ use std::fmt;
 use super::exit;
 use crate::catalog::CatalogError;
 use crate::check::{CheckError, CompanionError};
+use crate::figures::FiguresError;
 use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
@@ -93,6 +94,12 @@ impl From<CatalogError> for Failure {
 
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<FiguresError> for Failure {
+    fn from(error: FiguresError) -> Failure {
         Failure::of(error.is_misuse(), error)
     }
 }

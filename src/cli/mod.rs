@@ -10,6 +10,7 @@ mod demo;
 mod drill;
 pub mod error;
 pub mod exit;
+mod figures;
 mod interrupt;
 mod low_impact;
 mod manifest;
@@ -25,6 +26,7 @@ mod scheduler_pause;
 mod sets;
 mod snapshot;
 mod source;
+mod usage;
 mod verify;
 
 use std::ffi::OsString;
@@ -122,6 +124,7 @@ enum Command {
     Verify(verify::Arguments),
     Prune(prune::Arguments),
     Manifest(manifest::Arguments),
+    Usage(usage::Arguments),
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
     Requeue(requeue::Arguments),
@@ -168,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(global, arguments, &progress, &interrupt),
         Command::Prune(arguments) => prune::run(global, arguments, &progress),
         Command::Manifest(arguments) => manifest::run(global, arguments, &progress, &interrupt),
+        Command::Usage(arguments) => usage::run(global, arguments, &progress, &interrupt),
         Command::Backup(arguments) => backup::run(global, arguments, &progress, &interrupt),
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
         Command::Drill(arguments) => drill::run(global, arguments, &progress),

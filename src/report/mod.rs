@@ -12,6 +12,7 @@ mod number;
 mod restore;
 mod store;
 mod text;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -26,6 +27,7 @@ pub use number::{bytes_for_people, counted, grouped};
 pub use restore::RestoredServer;
 pub use store::StoreCoverage;
 pub use text::{Style, printable};
+pub use usage::UsageReport;
 
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
 use crate::check::{Coverage, FailOn, Options, Outcome, Severity, Spool};

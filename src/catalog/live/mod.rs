@@ -63,6 +63,8 @@ pub struct LiveDatabase {
     /// Held while the second look asks: a thread that waited for a connection instead would give up
     /// when others need long.
     asking: Mutex<()>,
+    /// Who the users are, and what lies in which folder, is read with a catalog.
+    with_directory: bool,
 }
 
 impl LiveDatabase {
@@ -80,7 +82,17 @@ impl LiveDatabase {
             connector,
             target: target.to_owned(),
             asking: Mutex::default(),
+            with_directory: false,
         })
+    }
+
+    /// Reads also who the users are, and what lies in which folder, as far as the role may.
+    #[must_use]
+    pub fn with_directory(self) -> LiveDatabase {
+        LiveDatabase {
+            with_directory: true,
+            ..self
+        }
     }
 
     /// The scratch space that work on the database's rows takes, roughly.
@@ -106,7 +118,7 @@ impl LiveDatabase {
     ) -> Result<Catalog, CatalogError> {
         monitor.phase(Phase::ReadRows, None);
         let main = self.begin()?;
-        let facts = Facts::of(&main)?;
+        let facts = Facts::of(&main, self.with_directory)?;
         facts.require_fossology(&self.target)?;
         require_rights(&main, &self.target)?;
         let builder = Builder::new(&self.target, scratch)?;
