@@ -17,8 +17,8 @@
 //! | [`check`] | the merge join of tree and catalog, and its findings |
 //! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
-//! | [`figures`] | figures to decide by: who has how much, and what backups would take |
 //! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs |
+//! | [`figures`] | figures to decide by: who has how much, and what backups would take |
 //! | [`report`] | findings as text, JSON and NDJSON |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
 //! | [`cli`] | the command line: the only room that prints |

@@ -23,6 +23,7 @@ mod made_up_servers;
 mod manifest;
 mod manual;
 mod page_cache;
+mod plan;
 mod properties;
 mod regressions;
 mod requeue;

@@ -17,6 +17,7 @@ mod manifest;
 mod output;
 mod output_file;
 mod place;
+mod plan;
 mod programs;
 mod progress;
 mod prune;
@@ -124,6 +125,7 @@ enum Command {
     Verify(verify::Arguments),
     Prune(prune::Arguments),
     Manifest(manifest::Arguments),
+    Plan(plan::Arguments),
     Usage(usage::Arguments),
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
@@ -171,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(global, arguments, &progress, &interrupt),
         Command::Prune(arguments) => prune::run(global, arguments, &progress),
         Command::Manifest(arguments) => manifest::run(global, arguments, &progress, &interrupt),
+        Command::Plan(arguments) => plan::run(global, arguments, &progress, &interrupt),
         Command::Usage(arguments) => usage::run(global, arguments, &progress, &interrupt),
         Command::Backup(arguments) => backup::run(global, arguments, &progress, &interrupt),
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),

@@ -1,7 +1,9 @@
 //! Why there are no figures.
 
 use crate::catalog::CatalogError;
-use crate::check::CheckError;
+use crate::check::{CheckError, CompanionError};
+use crate::manifest::ManifestError;
+use crate::store::StoreError;
 
 /// Why there are no figures.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,15 @@ pub enum FiguresError {
     /// The repository.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// What a set would hold.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Who went along with the check.
+    #[error(transparent)]
+    Companion(#[from] CompanionError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A saved catalog knows neither users nor folders.
     #[error(
         "a saved catalog does not say {what}: name the database or a dump with --catalog, \
@@ -40,8 +51,10 @@ impl FiguresError {
         match self {
             FiguresError::Catalog(error) => error.is_misuse(),
             FiguresError::Check(error) => error.is_misuse(),
+            FiguresError::Manifest(error) => error.is_misuse(),
+            FiguresError::Store(error) => error.is_misuse(),
             FiguresError::NotInCatalog { .. } => true,
-            FiguresError::NoFolders { .. } => false,
+            FiguresError::Companion(_) | FiguresError::NoFolders { .. } => false,
         }
     }
 }

@@ -6,6 +6,9 @@
 
 mod copies;
 pub mod error;
+mod on_disk;
+pub mod plan;
 pub mod usage;
 
 pub use error::FiguresError;
+pub use on_disk::{OnDisk, TemporaryTree};

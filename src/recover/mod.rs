@@ -12,4 +12,4 @@ pub mod quarantine;
 pub mod requeue;
 pub mod restore;
 pub mod scratch_cluster;
-mod scratch_directory;
+pub(crate) mod scratch_directory;

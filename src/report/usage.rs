@@ -9,7 +9,8 @@ use super::number::{bytes_for_people, counted, grouped};
 use super::text::printable;
 use super::{Clock, ReportCatalog, ReportError, report_catalog};
 use crate::catalog::Catalog;
-use crate::figures::usage::{By, Counted, OnDisk, Order, Usage};
+use crate::figures::OnDisk;
+use crate::figures::usage::{By, Counted, Order, Usage};
 
 /// At most so many temporary trees are named for people.
 const MOST_TREES: usize = 20;
@@ -188,23 +189,21 @@ impl UsageReport {
     }
 }
 
-/// What the tree holds besides.
-fn write_disk(disk: &OnDisk, out: &mut dyn Write) -> io::Result<()> {
+/// What the tree holds, and what of it could go.
+pub(super) fn write_disk(disk: &OnDisk, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::default();
     table.title("on disk");
     table.always("gold/", disk.gold);
     table.always("files/", disk.files);
-    table.sometimes("license/", disk.license);
-    table.sometimes(
-        "of these, copies beyond the first (gold is in files too)",
-        disk.twice,
-    );
-    table.title("what no upload needs (fogold check names it)");
+    table.title("what could go: no upload needs it (fogold check names it)");
     table.always("files that no row knows", disk.orphans);
     table.always("files whose row no upload refers to", disk.unreferenced);
     table.sometimes("left by interrupted imports", disk.partial_imports);
     table.sometimes("superfluous copies in wrong places", disk.misplaced);
     table.always("abandoned temporary trees", disk.in_temporary_trees(true));
+    table.sometimes("license/, a relic of FOSSology 1", disk.license);
+    table.title("what could be one inode");
+    table.always("gold that stands in files once more", disk.twice);
     table.write(out)?;
     if !disk.temporary.is_empty() {
         writeln!(out, "\ntemporary trees")?;

@@ -26,8 +26,8 @@ use crate::sysconf::{ConnectError, Connector, RowStream};
 use facts::{Facts, require_rights};
 use piece::Pieces;
 use statement::{
-    BEGIN, ENCODING, EXPORT_SNAPSHOT, LOCK_TREES, LOCK_TREES_REFUSED, NO_JIT, ROWS_NOW, SIZES,
-    Watch,
+    BEGIN, DATABASE_SIZE, ENCODING, EXPORT_SNAPSHOT, LOCK_TREES, LOCK_TREES_REFUSED, NO_JIT,
+    ROWS_NOW, SIZES, Watch,
 };
 
 /// So many names are asked for in one statement of the second look.
@@ -105,6 +105,14 @@ impl LiveDatabase {
             sorting: size(0) * 3 / 2 + size(1) / 3,
             findings: (size(0) / PFILE_ROW).saturating_mul(FINDING),
         })
+    }
+
+    /// How much of its server's disk the database takes.
+    pub fn size(&self) -> Result<u64, CatalogError> {
+        let stream = self.connector.stream().map_err(refused)?;
+        let rows = DATABASE_SIZE.query(&stream)?;
+        stream.close();
+        Ok(u64::try_from(rows[0].get::<_, i64>(0)).unwrap_or(0))
     }
 
     /// Reads a catalog over up to `threads` connections. It is kept in `destination`, an empty file,

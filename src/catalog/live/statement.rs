@@ -40,6 +40,7 @@ pub(super) const COPY_UPLOAD: Statement = statement!("copy_upload");
 pub(super) const COPY_JOB: Statement = statement!("copy_job");
 pub(super) const COPY_JOBQUEUE: Statement = statement!("copy_jobqueue");
 pub(super) const COPY_UNUNPACK_ARS: Statement = statement!("copy_ununpack_ars");
+pub(super) const DATABASE_SIZE: Statement = statement!("database_size");
 pub(super) const DIRECTORY: Statement = statement!("directory");
 pub(super) const COPY_USERS: Statement = statement!("copy_users");
 pub(super) const COPY_FOLDER: Statement = statement!("copy_folder");

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::group::{By, Grouping};
-use super::{Counted, OnDisk, Usage};
+use super::{Counted, Usage};
 use crate::catalog::{Amount, ShardPfiles, Usage as Use};
+use crate::figures::OnDisk;
 use crate::figures::copies::CountShard;
 
 /// What a group has.

@@ -7,12 +7,11 @@
 
 mod count;
 mod group;
-mod on_disk;
 
 use serde::Serialize;
 
-use super::FiguresError;
 use super::copies::{Copies, CountShard};
+use super::{FiguresError, OnDisk};
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::check::{self, Aids, Options};
 use crate::monitor::{Monitor, Phase};
@@ -22,7 +21,6 @@ use count::Counter;
 pub use count::Share;
 use group::Grouping;
 pub use group::{By, Group};
-pub use on_disk::{OnDisk, TemporaryTree};
 
 /// How the repository is shared out.
 #[derive(Clone, Debug, Serialize)]

@@ -49,7 +49,7 @@ pub struct TemporaryTree {
 
 impl OnDisk {
     /// What a check has seen.
-    pub(in crate::figures) fn of(
+    pub(super) fn of(
         tree: &Tree,
         outcome: &Outcome,
         twice: Amount,
