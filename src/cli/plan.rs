@@ -31,8 +31,8 @@ pub struct Arguments {
     store: Option<PathBuf>,
     /// Do not time how fast files are read and written
     ///
-    /// Without it, some files of the repository are read, and written to scratch files, for five
-    /// seconds at most.
+    /// Without it, some files of the repository are copied into the scratch directory and read there,
+    /// in about five seconds.
     #[arg(long)]
     no_sample: bool,
     /// Let URLs of this machine and its own link count, too

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::number::{bytes_for_people, counted, grouped, time_for_people};
+use super::text::printable;
 use super::usage::write_disk;
 use super::{Clock, ReportCatalog, ReportError, report_catalog};
 use crate::catalog::{Amount, Catalog};
-use crate::figures::plan::{LastDrill, Plan, PlannedSet, Sampled};
+use crate::figures::plan::{LastDrill, Plan, PlannedSet, Sampled, Step};
 use crate::manifest::{SetKind, UrlGold};
 
 /// So many months are shown to people.
@@ -67,6 +68,15 @@ impl PlanReport {
                 "\nThe gold of {} was not found: what was unpacked from it is in no gold-only set \
                  (fogold manifest --gold-only counts it).",
                 counted(plan.gold_not_found.files, "content")
+            )?;
+        }
+        if plan.not_found.files > 0 {
+            writeln!(
+                out,
+                "\n{}, {}, that the database knows were not found, and are in no set (fogold check \
+                 names them).",
+                counted(plan.not_found.files, "content"),
+                bytes_for_people(plan.not_found.bytes)
             )?;
         }
         write_how(plan, out)?;
@@ -173,15 +183,27 @@ fn time(seconds: Option<f64>) -> String {
 
 fn write_how(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nhow this was estimated")?;
-    // Gold-only sets have every step.
-    let is_shown =
-        |set: &&PlannedSet| (set.kind, set.url_gold) == (SetKind::GoldOnly, UrlGold::Keep);
-    let Some(set) = plan.sets.iter().find(is_shown) else {
+    let of_kind = |kind| {
+        let mut sets = plan.sets.iter();
+        sets.find(|set| (set.kind, set.url_gold) == (kind, UrlGold::Keep))
+    };
+    let (Some(full), Some(gold_only)) = (of_kind(SetKind::Full), of_kind(SetKind::GoldOnly)) else {
         return Ok(());
     };
-    writeln!(out, "  backup: {}", set.first_backup.how)?;
-    for step in &set.restore.steps {
-        writeln!(out, "  {}: {}", step.step, step.time.how)?;
+    writeln!(out, "  backup: {}", full.first_backup.how)?;
+    for Step { step, time } in &gold_only.restore.steps {
+        let mut of_full = full.restore.steps.iter();
+        match of_full.find(|other| other.step == *step) {
+            Some(other) if other.time.how != time.how => {
+                writeln!(
+                    out,
+                    "  {step} of a full set: {}",
+                    printable(&other.time.how)
+                )?;
+                writeln!(out, "  {step} of a gold-only set: {}", printable(&time.how))?;
+            }
+            _ => writeln!(out, "  {step}: {}", printable(&time.how))?,
+        }
     }
     if let Some(sample) = &plan.sample {
         writeln!(out, "  sample: {}", in_words(sample))?;
@@ -220,7 +242,7 @@ fn write_drill(drill: &LastDrill, out: &mut dyn Write) -> io::Result<()> {
         out,
         "  the last drill ({}, {}) took {}, without the start of its server",
         drill.kind,
-        drill.when,
+        printable(&drill.when),
         time_for_people(drill.seconds)
     )?;
     match (drill.estimate, drill.factor) {

@@ -19,7 +19,7 @@ use super::copies::Copies;
 use super::{FiguresError, OnDisk};
 use crate::catalog::{Amount, Catalog, CatalogError, Hosts, LiveRows};
 use crate::check::{self, Aids, Options};
-use crate::manifest::{Amounts, Collector, Selection, SetKind, UrlGold};
+use crate::manifest::{Amounts, Collector, LeftOut, Selection, SetKind, UrlGold};
 use crate::monitor::Monitor;
 use crate::repository::Tree;
 use crate::store::Store;
@@ -65,6 +65,8 @@ pub struct Plan {
     pub growth: Growth,
     /// Contents whose gold was not found; what was unpacked from them is in no gold-only set.
     pub gold_not_found: Amount,
+    /// Contents that the database knows and that were not found, gold among them.
+    pub not_found: Amount,
     /// What unpacking everything again takes.
     pub unpacking: Unpacking,
     /// What is on disk, and what could go.
@@ -176,12 +178,20 @@ pub fn run(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Plan, Figures
         complete: outcome.complete,
         sets,
         gold_not_found: amounts.left_out.gold_not_found,
+        not_found: not_found(&amounts.left_out),
         last_drill: estimator.last_drill(),
         growth,
         unpacking,
         on_disk,
         sample,
     })
+}
+
+fn not_found(left_out: &LeftOut) -> Amount {
+    let mut sum = left_out.gold_not_found;
+    sum += left_out.listings_not_found;
+    sum += left_out.files_not_found;
+    sum
 }
 
 /// What a kind of set holds, and what it leaves to URLs.

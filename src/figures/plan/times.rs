@@ -141,8 +141,9 @@ impl Estimator<'_> {
             return Time {
                 seconds: Some(past.seconds(&["dump", "database"]) * share),
                 how: format!(
-                    "as in the drill of {}, for {} times its rows",
+                    "as in the drill of {} on {}, for {} times its rows",
                     past.drill.when,
+                    past.drill.machine,
                     factor(share)
                 ),
             };
@@ -177,8 +178,9 @@ impl Estimator<'_> {
         Some(Time {
             seconds: Some(past.seconds(&[step]) * share),
             how: format!(
-                "as in the drill of {}, for {} times its files",
+                "as in the drill of {} on {}, for {} times its files",
                 past.drill.when,
+                past.drill.machine,
                 factor(share)
             ),
         })
@@ -224,5 +226,93 @@ fn factor(factor: f64) -> String {
     match factor {
         ..10.0 => format!("{factor:.2}"),
         _ => format!("{factor:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Rates;
+    use super::*;
+    use crate::store::Drill;
+
+    fn amount(files: u64, bytes: u64) -> Amount {
+        Amount { files, bytes }
+    }
+
+    fn past(kind: SetKind, full: bool) -> Past {
+        let mut drill = Drill::now();
+        drill.full = full;
+        drill.files = amount(1_000, 1_000_000);
+        let steps = [
+            ("dump", 1.0),
+            ("database", 3.0),
+            ("files", 10.0),
+            ("check", 5.0),
+        ];
+        drill.seconds = steps.map(|(step, took)| (step.to_owned(), took)).into();
+        Past {
+            kind,
+            rows: 500,
+            drill,
+        }
+    }
+
+    fn with<T>(past: &[Past], sample: Option<&Sampled>, ask: impl Fn(&Estimator<'_>) -> T) -> T {
+        ask(&Estimator {
+            clocked: Clocked {
+                rows: Some(Duration::from_secs(1)),
+                listing: Duration::from_secs(4),
+                listed: 2_000,
+            },
+            rows: 1_000,
+            database_bytes: None,
+            sample,
+            past,
+            unpacking: &Unpacking {
+                seconds: Some(100.0),
+                ..Unpacking::default()
+            },
+        })
+    }
+
+    #[test]
+    fn a_drill_stands_for_what_is_larger_than_it_was() {
+        let holds = amount(2_000, 3_000_000);
+        let restore = |kind: SetKind, past: &[Past]| {
+            let restore = with(past, None, |estimator| estimator.restore(kind, holds));
+            let steps: Vec<_> = restore.steps.iter().map(|step| step.time.seconds).collect();
+            (restore.seconds, steps)
+        };
+        let full = [past(SetKind::Full, true)];
+        // Twice the rows, three times the bytes.
+        let steps = vec![Some(8.0), Some(30.0), Some(15.0)];
+        assert_eq!(restore(SetKind::Full, &full), (Some(53.0), steps));
+        let (all, steps) = restore(SetKind::GoldOnly, &full);
+        assert_eq!((all, steps[3]), (Some(153.0), Some(100.0)));
+        // A drill that restored no file tells of the database alone.
+        let (all, steps) = restore(SetKind::Full, &[past(SetKind::Full, false)]);
+        assert_eq!((all, steps), (None, vec![Some(8.0), None, None]));
+    }
+
+    #[test]
+    fn the_last_drill_is_held_against_the_estimate_of_it() {
+        let rates = |a_file| Rates {
+            a_file,
+            a_byte: 0.0,
+        };
+        let sample = Sampled {
+            read: rates(0.001),
+            copy: rates(0.01),
+            ..Sampled::default()
+        };
+        let past = [past(SetKind::Full, true)];
+        let last = with(&past, Some(&sample), |estimator| estimator.last_drill()).expect("a drill");
+        assert_eq!(last.seconds, 19.0);
+        // The database 0.2 and 0.005, the files 10, rows 1, half of the listing 2, reading 1.
+        let estimate = last.estimate.expect("an estimate");
+        assert!((estimate - 14.205).abs() < 1e-9, "{estimate}");
+        assert_eq!(last.factor, Some(estimate / 19.0));
+        let without = with(&past, None, |estimator| estimator.last_drill()).expect("a drill");
+        assert_eq!((without.estimate, without.factor), (None, None));
     }
 }
