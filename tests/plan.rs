@@ -103,6 +103,7 @@ SELECT 90001, jq_job_fk, 'ununpack', jq_args, now(), now(), 'Completed', 1, 0
 fn figures_are_those_of_manifests_and_the_database() {
     let made_up = MadeUp::healthy(ServerSpec {
         per_upload: 20,
+        depth: 1,
         ..ServerSpec::default()
     });
     let cluster = Cluster::shared();

@@ -120,6 +120,7 @@ SELECT 20000 + upload_pk, 6, 2, upload_pk FROM upload WHERE upload_pk % 4 = 0";
 fn figures_are_those_of_the_database() {
     let made_up = MadeUp::healthy(ServerSpec {
         per_upload: 20,
+        depth: 1,
         ..ServerSpec::default()
     });
     let cluster = Cluster::shared();
@@ -225,6 +226,7 @@ fn what_nobody_needs_is_told_beside_it() {
     let made_up = MadeUp::damaged(
         ServerSpec {
             per_upload: 20,
+            depth: 1,
             ..ServerSpec::default()
         },
         60,
@@ -314,6 +316,8 @@ fn a_role_that_may_not_read_names_is_told_numbers() {
             .complaint()
             .contains("GRANT SELECT ON folder, foldercontents")
     );
+    let plan = Fogold::new(["plan", "--no-sample", "--sysconfdir"]);
+    plan.arg(server.sysconfdir()).run().assert_code(0);
     server.sql(
         "GRANT SELECT (user_pk, user_name) ON users TO usage_few;
          GRANT SELECT ON folder, foldercontents TO usage_few",

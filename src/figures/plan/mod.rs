@@ -134,7 +134,11 @@ pub fn run(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Plan, Figures
     let counted = tally.finish();
     let on_disk = OnDisk::of(request.tree, &outcome, counted.twice, monitor)?;
     let sample = match request.sample {
-        true => sample::take(request.tree, &counted.some, request.options, monitor)?,
+        true => sample::take(request.tree, &counted.candidates, request.options, monitor)
+            .unwrap_or_else(|error| {
+                monitor.warn(&format!("there is no sample: {error}"));
+                None
+            }),
         false => None,
     };
     let unpacking = Unpacking::of(request.catalog);

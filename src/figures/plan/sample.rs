@@ -16,13 +16,23 @@ use serde::Serialize;
 use super::tally::Candidates;
 use crate::catalog::{Amount, CatalogError};
 use crate::check::Options;
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, free_room};
 use crate::recover::scratch_directory::{ScratchDirectory, remove_leftovers};
 use crate::repository::{Access, Claim, Proof, Prover, RepositoryName, Tree, TreePath, Witness};
 use crate::sysconf::RepositoryType;
 
 /// The time for each of four stretches: large and small files are written, and read.
 const TIME: Duration = Duration::from_millis(1250);
+
+/// Fewer bytes than this in large files do not tell what a byte takes: they take no longer than the
+/// system's own habits, such as the end of a sync.
+const FEWEST_BYTES: u64 = 8 << 20;
+
+/// More bytes than this are not written, nor more than a part of what is free.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// That part: a quarter.
+const SHARE_OF_FREE: u64 = 4;
 
 /// So many small files are read at a time: between them it is looked at the clock.
 const AT_ONCE: usize = 16;
@@ -56,9 +66,9 @@ impl Rates {
         let ((small, small_seconds), (large, large_seconds)) = (small, large);
         let [n1, b1, n2, b2] =
             [small.files, small.bytes, large.files, large.bytes].map(|number| number as f64);
-        if n2 == 0.0 {
+        if large.bytes < FEWEST_BYTES {
             return Rates {
-                a_file: if n1 > 0.0 { small_seconds / n1 } else { 0.0 },
+                a_file: (small_seconds + large_seconds) / (n1 + n2).max(1.0),
                 a_byte: 0.0,
             };
         }
@@ -115,6 +125,8 @@ pub(super) fn take(
     remove_leftovers(&options.scratch, PREFIX, &[own], |_| {});
     let failed = |source| failed(&options.scratch, source);
     let directory = ScratchDirectory::make(&options.scratch, PREFIX).map_err(failed)?;
+    let room = free_room(directory.path()).map_err(failed)? / SHARE_OF_FREE;
+    let fits = |names: &[RepositoryName]| fitting(names, room.min(MOST_BYTES) / 2);
     let taker = Taker {
         tree,
         copies: Tree::open(directory.path(), tree.layout().clone(), Access::default())
@@ -124,8 +136,9 @@ pub(super) fn take(
         monitor,
     };
     let began = Instant::now();
-    let large = taker.class(&candidates.large, 1)?;
-    let small = taker.class(&candidates.small, AT_ONCE)?;
+    let (large, small) = (fits(&candidates.large), fits(&candidates.small));
+    let large = taker.class(&candidates.large[..large], 1)?;
+    let small = taker.class(&candidates.small[..small], AT_ONCE)?;
     let mut amount = large.written.amount;
     amount += small.written.amount;
     if amount.files == 0 {
@@ -145,6 +158,16 @@ pub(super) fn take(
             a_byte: read.a_byte + write.a_byte,
         },
     }))
+}
+
+/// How many of the first names fit into so many bytes together.
+fn fitting(names: &[RepositoryName], room: u64) -> usize {
+    let mut sum = 0u64;
+    let fits = names.iter().take_while(|name| {
+        sum = sum.saturating_add(name.size);
+        sum <= room
+    });
+    fits.count()
 }
 
 /// What was done in a stretch; the seconds of all threads added up.
@@ -407,6 +430,14 @@ mod tests {
             (found.a_byte / rates.a_byte - 1.0).abs() < 1e-6,
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_sample_leaves_room() {
+        let name = |size: u64| format!("{:040}.{:032}.{size}", 0, 0).parse().unwrap();
+        let names = [name(10), name(20), name(1)];
+        let counts = [0, 9, 10, 29, 30, 31].map(|room| fitting(&names, room));
+        assert_eq!(counts, [0, 0, 1, 1, 2, 3]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) struct Counted {
     /// What the store does not have; `None` without a store.
     pub(super) new: Option<ByKind>,
     pub(super) growth: Growth,
-    pub(super) some: Candidates,
+    pub(super) candidates: Candidates,
 }
 
 /// Counts shards as they are listed, from several threads.
@@ -72,7 +72,7 @@ struct Totals {
     twice: Amount,
     new: ByKind,
     months: BTreeMap<MonthNumber, ByKind>,
-    some: Candidates,
+    candidates: Candidates,
 }
 
 impl<'a> Tally<'a> {
@@ -98,7 +98,7 @@ impl<'a> Tally<'a> {
             twice: totals.twice,
             new: self.held.map(|_| totals.new),
             growth: Growth::of(totals.months, jiff::Timestamp::now()),
-            some: totals.some,
+            candidates: totals.candidates,
         }
     }
 
@@ -144,8 +144,8 @@ impl CountShard for Tally<'_> {
             }
             // Names are as good as random, and in order.
             let class = match size {
-                ..=SMALL => &mut here.some.small,
-                _ => &mut here.some.large,
+                ..=SMALL => &mut here.candidates.small,
+                _ => &mut here.candidates.large,
             };
             if size <= TOO_LONG && class.len() < REMEMBERED {
                 class.push(pfile.name);
@@ -163,8 +163,8 @@ impl CountShard for Tally<'_> {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.twice += here.twice;
         totals.new.add(&here.new);
-        totals.some.small.extend(here.some.small);
-        totals.some.large.extend(here.some.large);
+        totals.candidates.small.extend(here.candidates.small);
+        totals.candidates.large.extend(here.candidates.large);
         for (month, grown) in here.months {
             totals.months.entry(month).or_default().add(&grown);
         }
