@@ -81,7 +81,6 @@ impl PlanReport {
         }
         write_how(plan, out)?;
         write_growth(plan, out)?;
-        writeln!(out)?;
         write_disk(&plan.on_disk, out)?;
         Ok(())
     }
