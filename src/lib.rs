@@ -19,6 +19,7 @@
 //! | [`manifest`] | what a set holds and leaves out, and the forms in which that is written down |
 //! | [`store`] | contents of many sets in one pool; locks, retention, verification |
 //! | [`recover`] | bringing back what is lost: the database, the repository, unpack jobs; mending the rest |
+//! | [`figures`] | figures to decide by: who has how much, and what backups would take |
 //! | [`report`] | findings as text, pages, JSON, NDJSON and metrics; how earlier runs went |
 //! | [`nightly`] | what cron runs: the steps of a night, a verdict over all, who is told |
 //! | [`fixtures`] | made-up servers for tests, benchmarks and the demo |
@@ -27,6 +28,7 @@
 pub mod catalog;
 pub mod check;
 pub mod cli;
+pub mod figures;
 #[path = "../fixtures/mod.rs"]
 pub mod fixtures;
 pub mod manifest;

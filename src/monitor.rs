@@ -37,6 +37,8 @@ pub enum Phase {
     Sweep,
     /// A manifest is written, in a form that may take the files along.
     WriteManifest,
+    /// Some files are read and written, to see how fast that goes.
+    Sample,
     /// Files of a set are put into the repository.
     RestoreFiles,
     /// It is found out which uploads have to be unpacked again, and their gold is proven.
@@ -64,6 +66,7 @@ impl Phase {
             Phase::ComparePool => "comparing",
             Phase::Sweep => "looking for what nothing needs",
             Phase::WriteManifest => "writing",
+            Phase::Sample => "timing a sample of files",
             Phase::RestoreFiles => "restoring files",
             Phase::Plan => "planning",
             Phase::Unpack => "unpacking",

@@ -39,6 +39,12 @@ fn the_reader_reads_what_is_there_and_what_comes() {
     snapshot.run().assert_code(0);
     let manifest = command(&server, "manifest").args(["--gold-only", "--format", "jsonl", "-o"]);
     manifest.arg(at("manifest.jsonl")).run().assert_code(0);
+    let plan = command(&server, "plan").args(["--no-sample", "--format", "json"]);
+    plan.run().assert_code(0);
+    for by in ["upload", "user", "folder", "type"] {
+        let usage = command(&server, "usage").args(["--by", by]);
+        usage.run().assert_code(0);
+    }
     let backup = command(&server, "backup")
         .arg(at("store"))
         .arg("--gold-only");

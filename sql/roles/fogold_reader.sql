@@ -1,5 +1,5 @@
--- The role that fogold reads with: check, snapshot, manifest, backup. An administrator runs this in
--- FOSSology's database, and again after a restore of it; twice does no harm:
+-- The role that fogold reads with: check, snapshot, plan, usage, manifest, backup. An administrator
+-- runs this in FOSSology's database, and again after a restore of it; twice does no harm:
 --
 --     psql --dbname=fossology --file=fogold_reader.sql
 --

@@ -78,6 +78,7 @@ impl Builder {
         let mut small =
             std::mem::take(&mut *self.small.lock().unwrap_or_else(PoisonError::into_inner));
         let mut summary = small.summary(provenance);
+        let particulars = small.particulars;
         let deleted: HashSet<i32> = summary
             .uploads
             .iter()
@@ -148,6 +149,6 @@ impl Builder {
             }
         }
         let file: CatalogFile = writer.finish(&summary)?;
-        Ok(Catalog::of(file, summary))
+        Ok(Catalog::of(file, summary, particulars))
     }
 }

@@ -13,6 +13,7 @@ mod file;
 mod join;
 pub mod live;
 pub mod origin;
+pub mod particulars;
 pub mod pfile;
 pub mod row_writer;
 pub mod rows;
@@ -29,6 +30,7 @@ use std::path::Path;
 pub use build::Builder;
 pub use error::CatalogError;
 pub use live::{LiveDatabase, ScratchNeed};
+pub use particulars::{Directory, FolderContents, Particulars};
 pub use pfile::{Pfile, Row, Sha256, ShardPfiles, Usage, Use};
 pub use row_writer::RowWriter;
 pub use rows::RowSink;
@@ -44,11 +46,16 @@ use file::CatalogFile;
 pub struct Catalog {
     file: CatalogFile,
     summary: Summary,
+    particulars: Option<Particulars>,
 }
 
 impl Catalog {
-    fn of(file: CatalogFile, summary: Summary) -> Catalog {
-        Catalog { file, summary }
+    fn of(file: CatalogFile, summary: Summary, particulars: Particulars) -> Catalog {
+        Catalog {
+            file,
+            summary,
+            particulars: Some(particulars),
+        }
     }
 
     /// Opens a saved catalog. Shards are read, and proven against their checksums, when they are
@@ -61,7 +68,11 @@ impl Catalog {
         })?;
         let file = CatalogFile::open(file, path)?;
         let summary = file.summary()?;
-        Ok(Catalog { file, summary })
+        Ok(Catalog {
+            file,
+            summary,
+            particulars: None,
+        })
     }
 
     /// Whether a file begins as a saved catalog does.
@@ -75,6 +86,11 @@ impl Catalog {
     /// Everything but the shards.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// What no saved catalog holds: `None` when this is one.
+    pub fn particulars(&self) -> Option<&Particulars> {
+        self.particulars.as_ref()
     }
 
     /// The pfiles of a shard, sorted by name.

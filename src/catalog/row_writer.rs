@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::CatalogError;
 use super::join::{Whereabouts, bucket_of, put_key, put_pfile};
 use super::pfile::{Row, Sha256, Usage};
-use super::rows::{JobRow, JobqueueRow, PfileRow, RowSink, TreeRow, UnunpackArsRow, UploadRow};
+use super::rows::{
+    FolderContentRow, JobRow, JobqueueRow, NamedRow, PfileRow, RowSink, TreeRow, UnunpackArsRow,
+    UploadRow,
+};
 use super::scatter;
 use super::small_tables::{Agent, Queued, SmallTables};
 use super::upload::{Origin, Unpacking, Upload};
@@ -73,6 +76,11 @@ impl RowWriter {
         })
     }
 
+    /// Notes that a table of people or folders can be read.
+    pub(super) fn note_table(&mut self, table: &str) {
+        self.small.particulars.directory.note_table(table);
+    }
+
     fn count_tree_rows(&mut self, next: i32) {
         let (upload, rows) = std::mem::replace(&mut self.upload_now, (next, 0));
         if rows > 0 {
@@ -130,6 +138,10 @@ impl RowSink for RowWriter {
         if pfile != 0 {
             self.push_use(pfile, pk, Usage::GOLD)?;
         }
+        if let Some(user) = row.user {
+            let user = self.key("upload", number, user)?;
+            self.small.particulars.users.insert(pk, user);
+        }
         let upload = Upload {
             pk,
             filename: row.filename.to_owned(),
@@ -173,6 +185,10 @@ impl RowSink for RowWriter {
             started: row.started,
             ended: row.ended.is_some(),
             completed: row.ended.is_some() && row.end_bits & 1 != 0,
+            took: match (row.started, row.ended) {
+                (Some(started), Some(ended)) if started <= ended => Some(ended - started),
+                _ => None,
+            },
             items: row.items,
             without_version_control: row.cmd_args.is_some_and(|args| {
                 args.split(u8::is_ascii_whitespace)
@@ -191,7 +207,42 @@ impl RowSink for RowWriter {
         }
         Ok(())
     }
+
+    fn user(&mut self, row: &NamedRow<'_>) -> Result<(), CatalogError> {
+        let pk = self.key("users", 0, row.pk)?;
+        let users = &mut self.small.particulars.directory.users;
+        users
+            .get_or_insert_default()
+            .insert(pk, row.name.to_owned());
+        Ok(())
+    }
+
+    fn folder(&mut self, row: &NamedRow<'_>) -> Result<(), CatalogError> {
+        let pk = self.key("folder", 0, row.pk)?;
+        let folders = &mut self.small.particulars.directory.folders;
+        folders
+            .get_or_insert_default()
+            .insert(pk, row.name.to_owned());
+        Ok(())
+    }
+
+    fn folder_content(&mut self, row: &FolderContentRow) -> Result<(), CatalogError> {
+        let parent = self.key("foldercontents", 0, row.parent)?;
+        let child = self.key("foldercontents", 0, row.child)?;
+        let contents = &mut self.small.particulars.directory.contents;
+        let contents = contents.get_or_insert_default();
+        match row.mode {
+            FOLDER_IN_FOLDER => contents.folders.push((parent, child)),
+            UPLOAD_IN_FOLDER => contents.uploads.push((parent, child)),
+            _ => {}
+        }
+        Ok(())
+    }
 }
+
+/// Values of `foldercontents_mode`.
+const FOLDER_IN_FOLDER: i64 = 1;
+const UPLOAD_IN_FOLDER: i64 = 2;
 
 fn why_unusable(row: &PfileRow<'_>) -> String {
     let mut faults = Vec::new();

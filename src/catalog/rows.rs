@@ -104,7 +104,28 @@ pub struct UnunpackArsRow {
     pub ended: Option<Micros>,
 }
 
-/// Takes the rows of one FOSSology database.
+/// A row of `users` or of `folder`: what its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedRow<'a> {
+    /// `user_pk`, `folder_pk`
+    pub pk: i64,
+    /// `user_name`, `folder_name`
+    pub name: &'a [u8],
+}
+
+/// A row of `foldercontents`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderContentRow {
+    /// `parent_fk`: the folder.
+    pub parent: i64,
+    /// `foldercontents_mode`: 1 a folder, 2 an upload, 4 a tree row.
+    pub mode: i64,
+    /// `child_id`
+    pub child: i64,
+}
+
+/// Takes the rows of one FOSSology database. Those of people and folders come only where they are
+/// asked for.
 pub trait RowSink {
     /// A row of `pfile`.
     fn pfile(&mut self, row: &PfileRow<'_>) -> Result<(), CatalogError>;
@@ -118,4 +139,22 @@ pub trait RowSink {
     fn jobqueue(&mut self, row: &JobqueueRow<'_>) -> Result<(), CatalogError>;
     /// A row of `ununpack_ars`.
     fn ununpack_ars(&mut self, row: &UnunpackArsRow) -> Result<(), CatalogError>;
+
+    /// A row of `users`.
+    fn user(&mut self, row: &NamedRow<'_>) -> Result<(), CatalogError> {
+        let _ = row;
+        Ok(())
+    }
+
+    /// A row of `folder`.
+    fn folder(&mut self, row: &NamedRow<'_>) -> Result<(), CatalogError> {
+        let _ = row;
+        Ok(())
+    }
+
+    /// A row of `foldercontents`.
+    fn folder_content(&mut self, row: &FolderContentRow) -> Result<(), CatalogError> {
+        let _ = row;
+        Ok(())
+    }
 }

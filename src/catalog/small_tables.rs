@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::origin;
+use super::particulars::Particulars;
 use super::rows::Micros;
 use super::summary::{Provenance, Summary};
 use super::upload::{Unpacking, Upload};
@@ -22,6 +23,8 @@ pub(super) struct Queued {
     pub(super) started: Option<Micros>,
     pub(super) ended: bool,
     pub(super) completed: bool,
+    /// From its start to its end.
+    pub(super) took: Option<Micros>,
     pub(super) items: Option<i64>,
     pub(super) without_version_control: bool,
     pub(super) arguments: Option<Vec<u8>>,
@@ -48,6 +51,7 @@ pub(super) struct SmallTables {
     pub(super) unusable: HashMap<i32, String>,
     pub(super) pfile_rows: u64,
     pub(super) tree_total: u64,
+    pub(super) particulars: Particulars,
 }
 
 impl SmallTables {
@@ -62,6 +66,10 @@ impl SmallTables {
         }
         self.pfile_rows += other.pfile_rows;
         self.tree_total += other.tree_total;
+        self.particulars.users.extend(other.particulars.users);
+        self.particulars
+            .directory
+            .take_in(other.particulars.directory);
     }
 
     /// A summary with all that the small tables tell.
@@ -101,6 +109,12 @@ impl SmallTables {
                     }
                     if queued.completed {
                         unpacking.completed = true;
+                        // One that processed nothing was told to do nothing.
+                        if let Some(took) = queued.took
+                            && queued.items.is_some_and(|items| items > 0)
+                        {
+                            self.particulars.unpack_times.insert(upload, took);
+                        }
                         unpacking.items = unpacking
                             .items
                             .or_else(|| queued.items.filter(|items| *items > 0));

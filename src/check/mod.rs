@@ -25,7 +25,7 @@ mod spool;
 mod uploads;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -82,6 +82,24 @@ pub struct Options {
 }
 
 impl Options {
+    /// A check of everything by its listing: no contents are read.
+    pub fn of_listing(threads: usize, scratch: &Path) -> Options {
+        Options {
+            types: vec![
+                RepositoryType::Gold,
+                RepositoryType::Files,
+                RepositoryType::License,
+            ],
+            verify: false,
+            sha256: false,
+            slice: Slice::ALL,
+            allow_empty: false,
+            threads,
+            scratch: scratch.to_owned(),
+            low_impact: LowImpact::default(),
+        }
+    }
+
     /// The types whose directories are listed: whatever is reported, gold and files are known, for
     /// each may hold the copy that the other lacks.
     fn listed_types(&self) -> Vec<RepositoryType> {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::exit;
 use crate::catalog::CatalogError;
 use crate::check::{AcceptError, CheckError, CompanionError};
+use crate::figures::FiguresError;
 use crate::fixtures::FixtureError;
 use crate::manifest::ManifestError;
 use crate::manifest::fetch::FetchError;
@@ -103,6 +104,12 @@ impl From<CheckError> for Failure {
 
 impl From<AcceptError> for Failure {
     fn from(error: AcceptError) -> Failure {
+        Failure::of(error.is_misuse(), error)
+    }
+}
+
+impl From<FiguresError> for Failure {
+    fn from(error: FiguresError) -> Failure {
         Failure::of(error.is_misuse(), error)
     }
 }

@@ -16,14 +16,13 @@ use super::progress::Progress;
 use super::source::Source;
 use super::{Global, exit, place};
 use crate::catalog::{Catalog, Hosts};
-use crate::check::{self, Aids, Slice};
+use crate::check::{self, Aids};
 use crate::manifest::fetch::{FetchOptions, Fetcher};
 use crate::manifest::formats::{self, bagit, list};
 use crate::manifest::{Collected, Collector, Selection, SetKind, UrlGold};
 use crate::monitor::{Monitor, Phase, free_room};
 use crate::report::{Clock, Format, ManifestReport, Report, Run};
-use crate::repository::{LowImpact, RepositoryName, Tree};
-use crate::sysconf::RepositoryType;
+use crate::repository::{RepositoryName, Tree};
 
 /// Say what a backup set would hold, in a form for other programs
 ///
@@ -185,7 +184,13 @@ pub(super) fn run(
         companion: Some(&collector),
         ..Aids::default()
     };
-    let outcome = check::run_with(&tree, &catalog, aids, &options(global), progress)?;
+    let outcome = check::run_with(
+        &tree,
+        &catalog,
+        aids,
+        &check::Options::of_listing(global.threads(), &global.scratch),
+        progress,
+    )?;
     if progress.stopped() {
         return Err(stopped());
     }
@@ -230,24 +235,6 @@ fn last_word() {
 
 fn stopped() -> Failure {
     Failure::incomplete("stopped; no manifest was written")
-}
-
-/// A check of everything, without reading contents.
-fn options(global: &Global) -> check::Options {
-    check::Options {
-        types: vec![
-            RepositoryType::Gold,
-            RepositoryType::Files,
-            RepositoryType::License,
-        ],
-        verify: false,
-        sha256: false,
-        slice: Slice::ALL,
-        allow_empty: false,
-        threads: global.threads(),
-        scratch: global.scratch.clone(),
-        low_impact: LowImpact::default(),
-    }
 }
 
 /// A manifest that was collected, and is to be written.

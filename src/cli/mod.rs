@@ -12,6 +12,7 @@ mod demo;
 mod drill;
 pub mod error;
 pub mod exit;
+mod figures;
 mod interrupt;
 mod low_impact;
 mod manifest;
@@ -20,6 +21,7 @@ mod output;
 mod output_file;
 mod past;
 mod place;
+mod plan;
 mod programs;
 mod progress;
 mod prune;
@@ -31,6 +33,7 @@ mod sets;
 mod settings;
 mod snapshot;
 mod source;
+mod usage;
 mod verify;
 
 use std::ffi::OsString;
@@ -142,6 +145,8 @@ enum Command {
     Verify(verify::Arguments),
     Prune(prune::Arguments),
     Manifest(manifest::Arguments),
+    Plan(plan::Arguments),
+    Usage(usage::Arguments),
     Restore(Box<restore::Arguments>),
     Drill(drill::Arguments),
     Requeue(requeue::Arguments),
@@ -185,6 +190,8 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(global, arguments, &progress, &interrupt),
         Command::Prune(arguments) => prune::run(global, arguments, &progress),
         Command::Manifest(arguments) => manifest::run(global, arguments, &progress, &interrupt),
+        Command::Plan(arguments) => plan::run(global, arguments, &progress, &interrupt),
+        Command::Usage(arguments) => usage::run(global, arguments, &progress, &interrupt),
         Command::Backup(arguments) => backup::run(global, arguments, &progress, &interrupt),
         Command::Restore(arguments) => restore::run(global, arguments, &progress, &interrupt),
         Command::Drill(arguments) => drill::run(global, arguments, &progress),

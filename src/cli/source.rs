@@ -15,7 +15,7 @@ use crate::sysconf::{ConnectionParameters, Environment, Programs, Sysconf};
 /// A source that was found to be there.
 pub(super) enum Source {
     Live(LiveDatabase),
-    Dump(PathBuf),
+    Dump { path: PathBuf, with_directory: bool },
     Saved(PathBuf),
 }
 
@@ -47,7 +47,7 @@ impl Source {
         progress: &Progress,
     ) -> Result<Source, Failure> {
         match Named::by(global, sysconf)? {
-            Named::Dump(path) => Ok(Source::Dump(path)),
+            Named::Dump(path) => Ok(Source::dump(path)),
             Named::Saved(path) => Ok(Source::Saved(path)),
             Named::Database(parameters) => {
                 for warning in parameters.warnings() {
@@ -58,11 +58,31 @@ impl Source {
         }
     }
 
+    /// A dump.
+    pub(super) fn dump(path: PathBuf) -> Source {
+        Source::Dump {
+            path,
+            with_directory: false,
+        }
+    }
+
+    /// Reads also who the users are and what lies in which folder, as far as the source says it.
+    pub(super) fn with_directory(self) -> Source {
+        match self {
+            Source::Live(database) => Source::Live(database.with_directory()),
+            Source::Dump { path, .. } => Source::Dump {
+                path,
+                with_directory: true,
+            },
+            Source::Saved(path) => Source::Saved(path),
+        }
+    }
+
     /// The live database, for the second look.
     pub(super) fn live_rows(&self) -> Option<&dyn LiveRows> {
         match self {
             Source::Live(database) => Some(database),
-            Source::Dump(_) | Source::Saved(_) => None,
+            Source::Dump { .. } | Source::Saved(_) => None,
         }
     }
 
@@ -83,10 +103,14 @@ impl Source {
                 require_room(database, 1, global, progress)?;
                 database.read_catalog(&global.scratch, destination, threads, progress)?
             }
-            Source::Dump(path) => {
+            Source::Dump {
+                path,
+                with_directory,
+            } => {
                 let options = DumpOptions {
                     database: sysconf.and_then(database_name),
                     bindir: programs.directory().map(Path::to_owned),
+                    with_directory: *with_directory,
                 };
                 let input = Input::open(path)?;
                 if let Some(size) = input.size() {

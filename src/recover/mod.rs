@@ -14,4 +14,4 @@ pub mod repair;
 pub mod requeue;
 pub mod restore;
 pub mod scratch_cluster;
-mod scratch_directory;
+pub(crate) mod scratch_directory;

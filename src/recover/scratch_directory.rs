@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 /// A directory of this process. It goes when this is dropped, and is known to be in use until then.
 #[derive(Debug)]
-pub(super) struct ScratchDirectory {
+pub(crate) struct ScratchDirectory {
     path: PathBuf,
     lock: File,
 }
 
 impl ScratchDirectory {
     /// Makes a directory in `scratch` whose name begins with `prefix`, for this user alone.
-    pub(super) fn make(scratch: &Path, prefix: &str) -> io::Result<ScratchDirectory> {
+    pub(crate) fn make(scratch: &Path, prefix: &str) -> io::Result<ScratchDirectory> {
         let made = tempfile::Builder::new()
             .prefix(prefix)
             .make_in(scratch, ScratchDirectory::make_at)?;
@@ -43,7 +43,7 @@ impl ScratchDirectory {
         Ok(directory)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -57,7 +57,7 @@ impl Drop for ScratchDirectory {
 
 /// Takes away the directories of a prefix that killed processes of these users have left; `end`
 /// ends first what may still be at work there.
-pub(super) fn remove_leftovers(scratch: &Path, prefix: &str, users: &[u32], end: impl Fn(&Path)) {
+pub(crate) fn remove_leftovers(scratch: &Path, prefix: &str, users: &[u32], end: impl Fn(&Path)) {
     let entries = fs::read_dir(scratch).into_iter().flatten().flatten();
     for entry in entries {
         if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {

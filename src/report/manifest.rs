@@ -329,24 +329,24 @@ impl Report {
 
 /// Amounts below each other.
 #[derive(Default)]
-struct Table(Vec<(String, Option<Amount>)>);
+pub(super) struct Table(Vec<(String, Option<Amount>)>);
 
 impl Table {
-    fn title(&mut self, title: &str) {
+    pub(super) fn title(&mut self, title: &str) {
         self.0.push((title.to_owned(), None));
     }
 
-    fn always(&mut self, what: &str, amount: Amount) {
+    pub(super) fn always(&mut self, what: &str, amount: Amount) {
         self.0.push((format!("  {what}"), Some(amount)));
     }
 
-    fn sometimes(&mut self, what: &str, amount: Amount) {
+    pub(super) fn sometimes(&mut self, what: &str, amount: Amount) {
         if amount.files > 0 {
             self.always(what, amount);
         }
     }
 
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let amounts = || self.0.iter().filter_map(|(_, amount)| *amount);
         let wide = |text: usize| text.max(5);
         let what = self.0.iter().map(|(what, _)| what.len()).max().unwrap_or(0);

@@ -14,11 +14,13 @@ mod json;
 mod ledger;
 mod manifest;
 mod number;
+mod plan;
 mod prometheus;
 mod repair;
 mod restore;
 mod store;
 mod text;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -32,11 +34,13 @@ pub use drill::{DrilledSet, LostUpload};
 pub use history::{History, Run, RunSet};
 pub use ledger::ReadSoFar;
 pub use manifest::{ManifestReport, NotTaken};
-pub use number::{bytes_for_people, counted, grouped};
+pub use number::{bytes_for_people, counted, grouped, time_for_people};
+pub use plan::PlanReport;
 pub use repair::{RepairSums, RepairedRepository};
 pub use restore::RestoredServer;
 pub use store::StoreCoverage;
 pub use text::{Style, printable};
+pub use usage::UsageReport;
 
 use crate::catalog::{Amount, Catalog, CatalogError, Provenance};
 use crate::check::{Coverage, FailOn, Kind, Options, Outcome, Severity, Spool, Tally};

@@ -37,6 +37,18 @@ pub fn bytes_for_people(bytes: u64) -> String {
     }
 }
 
+/// A time as people read it, in at most two units.
+pub fn time_for_people(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..120 => format!("{whole} s"),
+        120..7_200 => format!("{} min", whole / 60),
+        7_200..172_800 => format!("{} h {:02} min", whole / 3_600, whole / 60 % 60),
+        _ => format!("{} d {} h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +62,12 @@ mod tests {
         assert_eq!(counted(0, "file"), "0 files");
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(1_000, "tree row"), "1,000 tree rows");
+        assert_eq!(time_for_people(0.04), "0.0 s");
+        assert_eq!(time_for_people(9.4), "9.4 s");
+        assert_eq!(time_for_people(119.0), "119 s");
+        assert_eq!(time_for_people(3_599.0), "59 min");
+        assert_eq!(time_for_people(7_500.0), "2 h 05 min");
+        assert_eq!(time_for_people(200_000.0), "2 d 7 h");
         assert_eq!(bytes_for_people(0), "0 B");
         assert_eq!(bytes_for_people(1023), "1023 B");
         assert_eq!(bytes_for_people(1536), "1.5 KiB");

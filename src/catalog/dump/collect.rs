@@ -6,7 +6,8 @@ use std::path::Path;
 use super::relay::Relay;
 use super::{DumpOptions, Input, read};
 use crate::catalog::rows::{
-    JobRow, JobqueueRow, PfileRow, RowSink, TreeRow, UnunpackArsRow, UploadRow,
+    FolderContentRow, JobRow, JobqueueRow, NamedRow, PfileRow, RowSink, TreeRow, UnunpackArsRow,
+    UploadRow,
 };
 use crate::catalog::{Builder, Catalog, CatalogError, Provenance, RowWriter};
 use crate::monitor::Monitor;
@@ -34,9 +35,12 @@ pub fn read_catalog(
     let (collector, facts) = read(input, options, open, monitor)?;
     let Collector {
         builder,
-        writer,
+        mut writer,
         relay,
     } = collector;
+    for table in facts.rows.keys().filter(|_| options.with_directory) {
+        writer.note_table(table);
+    }
     relay.map_or(Ok(()), Relay::close)?;
     writer.close()?;
     let provenance = Provenance {
@@ -87,5 +91,17 @@ impl RowSink for Collector {
 
     fn ununpack_ars(&mut self, row: &UnunpackArsRow) -> Result<(), CatalogError> {
         self.writer.ununpack_ars(row)
+    }
+
+    fn user(&mut self, row: &NamedRow<'_>) -> Result<(), CatalogError> {
+        self.writer.user(row)
+    }
+
+    fn folder(&mut self, row: &NamedRow<'_>) -> Result<(), CatalogError> {
+        self.writer.folder(row)
+    }
+
+    fn folder_content(&mut self, row: &FolderContentRow) -> Result<(), CatalogError> {
+        self.writer.folder_content(row)
     }
 }

@@ -49,6 +49,8 @@ pub struct DumpOptions {
     pub database: Option<String>,
     /// Where `pg_restore` is looked for first.
     pub bindir: Option<PathBuf>,
+    /// Also read who the users are and what lies in which folder.
+    pub with_directory: bool,
 }
 
 /// How a database stores and sorts text; absent where the dump does not say it.
@@ -98,7 +100,7 @@ pub fn read<S: RowSink>(
     monitor: &dyn Monitor,
 ) -> Result<(S, DumpFacts), CatalogError> {
     let origin = input.origin();
-    let mut walk = Walk::new(origin.clone(), options.database.as_deref(), open);
+    let mut walk = Walk::new(origin.clone(), options, open);
     let mut feed = input.start(options)?;
     loop {
         match feed.next(monitor) {

@@ -44,6 +44,8 @@ pub(super) struct Segment<S> {
     /// Where uploads say that their trees are.
     trees: NamedTrees,
     has_sha256: bool,
+    /// Tables of people and folders are read, too.
+    with_directory: bool,
 }
 
 /// What a database turned out to be.
@@ -64,9 +66,10 @@ pub(super) enum Verdict<S> {
 
 impl<S> Segment<S> {
     /// A database of which nothing was seen yet.
-    pub(super) fn new(database: Option<String>) -> Segment<S> {
+    pub(super) fn new(database: Option<String>, with_directory: bool) -> Segment<S> {
         Segment {
             database,
+            with_directory,
             sink: None,
             schema: Some(PUBLIC.to_owned()),
             created: BTreeSet::new(),
@@ -132,7 +135,7 @@ impl<S> Segment<S> {
         if child {
             Some(Kind::Tree)
         } else {
-            Kind::of(table)
+            Kind::of(table).filter(|kind| self.with_directory || !kind.is_of_directory())
         }
     }
 

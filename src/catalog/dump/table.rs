@@ -7,7 +7,8 @@ use super::copy::{Fields, Text};
 use super::timestamp;
 use crate::catalog::CatalogError;
 use crate::catalog::rows::{
-    JobRow, JobqueueRow, Micros, PfileRow, RowSink, TreeRow, UnunpackArsRow, UploadRow,
+    FolderContentRow, JobRow, JobqueueRow, Micros, NamedRow, PfileRow, RowSink, TreeRow,
+    UnunpackArsRow, UploadRow,
 };
 
 /// `ufile_mode`: made by unpacking, not part of the upload.
@@ -46,6 +47,12 @@ pub(super) enum Kind {
     Jobqueue,
     /// `ununpack_ars`
     UnunpackArs,
+    /// `users`
+    Users,
+    /// `folder`
+    Folder,
+    /// `foldercontents`
+    FolderContents,
 }
 
 impl Kind {
@@ -58,8 +65,16 @@ impl Kind {
             "job" => Some(Kind::Job),
             "jobqueue" => Some(Kind::Jobqueue),
             UNUNPACK_ARS => Some(Kind::UnunpackArs),
+            "users" => Some(Kind::Users),
+            "folder" => Some(Kind::Folder),
+            "foldercontents" => Some(Kind::FolderContents),
             _ => None,
         }
+    }
+
+    /// Whether the table is about people and folders: read only where that is asked for.
+    pub(super) fn is_of_directory(self) -> bool {
+        matches!(self, Kind::Users | Kind::Folder | Kind::FolderContents)
     }
 
     /// The columns that are read, each with whether every release has it. Their order is that of
@@ -110,6 +125,13 @@ impl Kind {
                 ("upload_fk", true),
                 ("ars_success", true),
                 ("ars_endtime", true),
+            ],
+            Kind::Users => &[("user_pk", true), ("user_name", true)],
+            Kind::Folder => &[("folder_pk", true), ("folder_name", true)],
+            Kind::FolderContents => &[
+                ("parent_fk", true),
+                ("foldercontents_mode", true),
+                ("child_id", true),
             ],
         }
     }
@@ -283,6 +305,25 @@ impl Layout {
                     upload: row.number(0)?.unwrap_or_default(),
                     success: row.boolean(1)?,
                     ended: row.time(2)?,
+                })?;
+            }
+            Kind::Users | Kind::Folder => {
+                let pk = row.key(0)?;
+                let name = row.text(1, scratch)?;
+                let named = NamedRow {
+                    pk,
+                    name: text(&name, scratch).unwrap_or_default(),
+                };
+                match self.kind {
+                    Kind::Users => sink.user(&named)?,
+                    _ => sink.folder(&named)?,
+                }
+            }
+            Kind::FolderContents => {
+                sink.folder_content(&FolderContentRow {
+                    parent: row.key(0)?,
+                    mode: row.number(1)?.unwrap_or_default(),
+                    child: row.key(2)?,
                 })?;
             }
         }

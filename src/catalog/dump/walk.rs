@@ -15,7 +15,7 @@ use super::lexer::{Event, Lexer};
 use super::segment::{Segment, Verdict};
 use super::statement::{Meta, Statement, TableName, parse, parse_meta};
 use super::table::{Layout, REQUIRED, Work};
-use super::{Creation, DumpFacts};
+use super::{Creation, DumpFacts, DumpOptions};
 use crate::catalog::CatalogError;
 use crate::catalog::rows::RowSink;
 
@@ -71,6 +71,7 @@ impl Ending {
 pub(super) struct Walk<'o, S, O> {
     origin: String,
     prefer: Option<&'o str>,
+    with_directory: bool,
     open: O,
     mode: Mode<S>,
     lexer: Lexer,
@@ -95,18 +96,19 @@ where
     S: RowSink,
     O: FnMut() -> Result<S, CatalogError>,
 {
-    /// A walk through the dump `origin`; of several databases the one called `prefer` is wanted.
-    pub(super) fn new(origin: String, prefer: Option<&'o str>, open: O) -> Walk<'o, S, O> {
+    /// A walk through the dump `origin`, with what is wanted of it.
+    pub(super) fn new(origin: String, options: &'o DumpOptions, open: O) -> Walk<'o, S, O> {
         Walk {
             origin,
-            prefer,
+            prefer: options.database.as_deref(),
+            with_directory: options.with_directory,
             open,
             mode: Mode::Statements,
             lexer: Lexer::new(),
             skip: Skip::new(),
             work: Work::default(),
             table: None,
-            segment: Segment::new(None),
+            segment: Segment::new(None, options.with_directory),
             closed: Vec::new(),
             server_version: None,
             creations: BTreeMap::new(),
@@ -268,7 +270,8 @@ where
     }
 
     fn close_segment(&mut self, next: Option<String>) {
-        let done = std::mem::replace(&mut self.segment, Segment::new(next));
+        let next = Segment::new(next, self.with_directory);
+        let done = std::mem::replace(&mut self.segment, next);
         if !done.is_empty() {
             self.closed.push(done.close(self.server_version.clone()));
         }

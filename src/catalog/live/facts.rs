@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use super::piece::Piece;
 use super::statement::{
-    COLUMNS, COPY_JOB, COPY_JOBQUEUE, COPY_PFILE, COPY_UNUNPACK_ARS, COPY_UPLOAD, COPY_UPLOADTREE,
-    RIGHTS, SERVER, Statement, Watch,
+    COLUMNS, COPY_FOLDER, COPY_FOLDERCONTENTS, COPY_JOB, COPY_JOBQUEUE, COPY_PFILE,
+    COPY_UNUNPACK_ARS, COPY_UPLOAD, COPY_UPLOADTREE, COPY_USERS, DIRECTORY, RIGHTS, SERVER,
+    Statement, Watch,
 };
 use crate::catalog::CatalogError;
 use crate::catalog::row_writer::RowWriter;
 use crate::catalog::rows::{
-    JobRow, JobqueueRow, PfileRow, RowSink, TreeRow, UnunpackArsRow, UploadRow,
+    FolderContentRow, JobRow, JobqueueRow, NamedRow, PfileRow, RowSink, TreeRow, UnunpackArsRow,
+    UploadRow,
 };
 use crate::sysconf::RowStream;
 
@@ -43,18 +45,25 @@ pub(super) struct Facts {
     pub(super) database: String,
     pub(super) server_version: String,
     pub(super) taken: i64,
+    /// The tables of people and folders that are to be read.
+    directory: Vec<String>,
     columns: HashSet<(String, String)>,
 }
 
 impl Facts {
     /// Asks for them.
-    pub(super) fn of(stream: &RowStream) -> Result<Facts, CatalogError> {
+    pub(super) fn of(stream: &RowStream, with_directory: bool) -> Result<Facts, CatalogError> {
         let server = SERVER.query(stream)?;
         let columns = COLUMNS.query(stream)?;
+        let directory = match with_directory {
+            true => DIRECTORY.query(stream)?,
+            false => Vec::new(),
+        };
         Ok(Facts {
             database: server[0].get(0),
             server_version: server[0].get(1),
             taken: server[0].get(2),
+            directory: directory.into_iter().map(|row| row.get(0)).collect(),
             columns: columns
                 .into_iter()
                 .map(|row| (row.get(0), row.get(1)))
@@ -194,7 +203,41 @@ impl Facts {
                 }))
             })?;
         }
+        for table in &self.directory {
+            writer.note_table(table);
+            directory_table(table, stream, writer, watch)?;
+        }
         Ok(())
+    }
+}
+
+/// Reads one of the tables of people and folders.
+fn directory_table(
+    table: &str,
+    stream: &RowStream,
+    writer: &mut RowWriter,
+    watch: &Watch<'_>,
+) -> Result<(), CatalogError> {
+    match table {
+        "users" => COPY_USERS.copy(COPY_USERS.text, stream, watch, |row| {
+            Ok(writer.user(&NamedRow {
+                pk: row.key(0)?,
+                name: row.bytes(1).unwrap_or_default(),
+            }))
+        }),
+        "folder" => COPY_FOLDER.copy(COPY_FOLDER.text, stream, watch, |row| {
+            Ok(writer.folder(&NamedRow {
+                pk: row.key(0)?,
+                name: row.bytes(1).unwrap_or_default(),
+            }))
+        }),
+        _ => COPY_FOLDERCONTENTS.copy(COPY_FOLDERCONTENTS.text, stream, watch, |row| {
+            Ok(writer.folder_content(&FolderContentRow {
+                parent: row.key(0)?,
+                mode: row.int(1)?.unwrap_or(0),
+                child: row.key(2)?,
+            }))
+        }),
     }
 }
 

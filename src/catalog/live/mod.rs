@@ -27,8 +27,8 @@ use crate::sysconf::{ConnectError, Connector, RowStream};
 use facts::{Facts, require_rights};
 use piece::Pieces;
 use statement::{
-    BEGIN, ENCODING, EXPORT_SNAPSHOT, LOCK_TREES, LOCK_TREES_REFUSED, NO_JIT, ROWS_NOW, SIZES,
-    TEMPORARY_TREES_NOW, Watch,
+    BEGIN, DATABASE_SIZE, ENCODING, EXPORT_SNAPSHOT, LOCK_TREES, LOCK_TREES_REFUSED, NO_JIT,
+    ROWS_NOW, SIZES, TEMPORARY_TREES_NOW, Watch,
 };
 
 /// So many names are asked for in one statement of the second look.
@@ -64,6 +64,8 @@ pub struct LiveDatabase {
     /// Held while the second look asks: a thread that waited for a connection instead would give up
     /// when others need long.
     asking: Mutex<()>,
+    /// Who the users are, and what lies in which folder, is read with a catalog.
+    with_directory: bool,
 }
 
 impl LiveDatabase {
@@ -81,7 +83,17 @@ impl LiveDatabase {
             connector,
             target: target.to_owned(),
             asking: Mutex::default(),
+            with_directory: false,
         })
+    }
+
+    /// Reads also who the users are, and what lies in which folder, as far as the role may.
+    #[must_use]
+    pub fn with_directory(self) -> LiveDatabase {
+        LiveDatabase {
+            with_directory: true,
+            ..self
+        }
     }
 
     /// The scratch space that work on the database's rows takes, roughly.
@@ -96,6 +108,14 @@ impl LiveDatabase {
         })
     }
 
+    /// How much of its server's disk the database takes.
+    pub fn size(&self) -> Result<u64, CatalogError> {
+        let stream = self.connector.stream().map_err(refused)?;
+        let rows = DATABASE_SIZE.query(&stream)?;
+        stream.close();
+        Ok(u64::try_from(rows[0].get::<_, i64>(0)).unwrap_or(0))
+    }
+
     /// Reads a catalog over up to `threads` connections. It is kept in `destination`, an empty file,
     /// or in a scratch file that goes with it.
     pub fn read_catalog(
@@ -107,7 +127,7 @@ impl LiveDatabase {
     ) -> Result<Catalog, CatalogError> {
         monitor.phase(Phase::ReadRows, None);
         let main = self.begin()?;
-        let facts = Facts::of(&main)?;
+        let facts = Facts::of(&main, self.with_directory)?;
         facts.require_fossology(&self.target)?;
         require_rights(&main, &self.target)?;
         let builder = Builder::new(&self.target, scratch)?;

@@ -41,6 +41,11 @@ pub(super) const COPY_JOB: Statement = statement!("copy_job");
 pub(super) const COPY_JOBQUEUE: Statement = statement!("copy_jobqueue");
 pub(super) const COPY_UNUNPACK_ARS: Statement = statement!("copy_ununpack_ars");
 pub(super) const TEMPORARY_TREES_NOW: Statement = statement!("temporary_trees_now");
+pub(super) const DATABASE_SIZE: Statement = statement!("database_size");
+pub(super) const DIRECTORY: Statement = statement!("directory");
+pub(super) const COPY_USERS: Statement = statement!("copy_users");
+pub(super) const COPY_FOLDER: Statement = statement!("copy_folder");
+pub(super) const COPY_FOLDERCONTENTS: Statement = statement!("copy_foldercontents");
 pub(super) const ROWS_NOW: Statement = statement!("rows_now");
 
 /// Rows between two questions whether to stop.

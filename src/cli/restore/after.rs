@@ -134,6 +134,6 @@ impl After<'_> {
                 ))
             })?;
         }
-        read(Source::Dump(self.dump.clone()))
+        read(Source::dump(self.dump.clone()))
     }
 }

@@ -52,6 +52,7 @@ impl<'a> Work<'a> {
         let dump_options = DumpOptions {
             database: Some(target.connection.database().to_owned()),
             bindir: options.programs.directory().map(Path::to_owned),
+            ..DumpOptions::default()
         };
         let inspected = Inspected::of(&source.dump, &dump_options, monitor)?;
         if let Some(rows) = &source.rows {

@@ -12,7 +12,6 @@ mod promise;
 mod room;
 mod stopwatch;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -106,7 +105,6 @@ fn attempt(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Drilled, Dril
             compare_pool(request, database, catalog, &layout, &watch)
         }
     })?;
-    drilled.seconds = watch.seconds();
     if monitor.stopped() {
         return Err(DrillError::Stopped);
     }
@@ -222,11 +220,11 @@ fn compare_pool(
     database: database::Outcome,
     catalog: Catalog,
     layout: &Layout,
-    monitor: &dyn Monitor,
+    watch: &Stopwatch<'_>,
 ) -> Result<Drilled, DrillError> {
-    let reckoned = promise::reckon(request, &catalog, layout, monitor)?;
+    let reckoned = promise::reckon(request, &catalog, layout, watch)?;
     let drilled = Drilled {
-        seconds: BTreeMap::new(),
+        seconds: watch.seconds(),
         database,
         findings: reckoned.findings,
         held: reckoned.held,
@@ -297,13 +295,15 @@ fn drill_tree(
         low_impact: LowImpact::default(),
     };
     let outcome = check::run_with(&tree, &catalog, Aids::default(), &options, watch)?;
+    // Taking the tree away again is no part of a restore, and may take longer than the check.
+    let seconds = watch.seconds();
     let to_unpack = match request.record.kind {
         SetKind::GoldOnly => left_to_unpacking(&outcome.findings),
         SetKind::Full => Amount::default(),
     };
     let complete = outcome.complete && restored.unwritten.files == 0;
     let drilled = Drilled {
-        seconds: BTreeMap::new(),
+        seconds,
         database,
         held: restored.copied,
         broken: restored.lost,

@@ -340,6 +340,7 @@ impl Making<'_> {
         let options = DumpOptions {
             database: self.request.database.clone(),
             bindir: self.request.programs.directory().map(Path::to_owned),
+            ..DumpOptions::default()
         };
         self.monitor.phase(Phase::ReadRows, None);
         let path = self.directory.join(CATALOG_FILE);

@@ -176,6 +176,7 @@ impl SetCheck {
         let how = DumpOptions {
             database: record.source.database.clone(),
             bindir: options.programs.directory().map(Path::to_owned),
+            ..DumpOptions::default()
         };
         let catalog = Input::open(&path).and_then(|input| {
             dump::read_catalog(

@@ -64,7 +64,7 @@ fn of_two_the_one_that_is_asked_for_is_taken() {
         for (name, sha1) in [("fossology", "odd"), ("old", "even")] {
             let options = DumpOptions {
                 database: Some(name.to_owned()),
-                bindir: None,
+                ..DumpOptions::default()
             };
             let input = Input::from_reader("a dump", Cursor::new(text.clone()));
             let (rows, facts) = read_input(input, &options).unwrap();
@@ -73,14 +73,14 @@ fn of_two_the_one_that_is_asked_for_is_taken() {
         }
         let options = DumpOptions {
             database: Some("third".to_owned()),
-            bindir: None,
+            ..DumpOptions::default()
         };
         let input = Input::from_reader("a dump", Cursor::new(text));
         assert!(refused(read_input(input, &options)).contains("several"));
     }
     let options = DumpOptions {
         database: Some("fossology".to_owned()),
-        bindir: None,
+        ..DumpOptions::default()
     };
     let input = Input::from_reader("a dump", Cursor::new(cluster(&[other])));
     assert_eq!(

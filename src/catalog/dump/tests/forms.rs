@@ -21,8 +21,13 @@ impl Read for Dribble {
 }
 
 fn in_pieces(text: &[u8], piece: usize) -> Outcome {
+    let options = DumpOptions::default();
     let mut walk =
-        crate::catalog::dump::walk::Walk::new("a dump".into(), None, || Ok(Recorder::default()));
+        crate::catalog::dump::walk::Walk::new(
+            "a dump".into(),
+            &options,
+            || Ok(Recorder::default()),
+        );
     for piece in text.chunks(piece) {
         walk.feed(piece)?;
     }

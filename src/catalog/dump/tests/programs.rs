@@ -40,8 +40,8 @@ impl StandIn {
     fn read(&self, input: Input, monitor: &dyn Monitor) -> Outcome {
         let bindir = Some(self.directory.path().to_owned());
         let options = DumpOptions {
-            database: None,
             bindir,
+            ..DumpOptions::default()
         };
         read(input, &options, || Ok(Recorder::default()), monitor)
     }
