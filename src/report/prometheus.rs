@@ -7,17 +7,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde_json::Value;
-
 use super::history::{History, Run};
 use super::text::printable;
-use super::{LookedAt, NewSet, Report, StoreCoverage};
+use super::{LookedAt, NewSet, ReadSoFar, Report, StoreCoverage};
 use crate::catalog::Amount;
 use crate::check::{Severity, Spool};
 use crate::store::SetId;
 
 /// All metrics, in the order in which they are written, with what they say. All are gauges.
-const METRICS: [(&str, &str); 23] = [
+const METRICS: [(&str, &str); 24] = [
     (
         "fogold_info",
         "The version of the fogold that wrote this file",
@@ -53,6 +51,10 @@ const METRICS: [(&str, &str); 23] = [
     (
         "fogold_finding_bytes",
         "Bytes that findings of the last run concern, by kind and severity",
+    ),
+    (
+        "fogold_accepted_findings",
+        "Findings of the last run that somebody has accepted, by kind and severity",
     ),
     (
         "fogold_repository_files",
@@ -127,7 +129,6 @@ pub(super) fn write(
         samples.of_findings(report, findings);
     }
     samples.of_coverage(report);
-    samples.of_ledger(&serde_json::to_value(&report.coverage)?);
     samples.write(out)
 }
 
@@ -191,6 +192,10 @@ impl Samples {
             self.count("fogold_findings", &labels, tally.findings);
             self.count("fogold_finding_bytes", &labels, tally.bytes);
         }
+        for (severity, kind, tally) in findings.accepted() {
+            let labels = [("kind", kind.as_str()), ("severity", severity.as_str())];
+            self.count("fogold_accepted_findings", &labels, tally.findings);
+        }
     }
 
     fn of_coverage(&mut self, report: &Report) {
@@ -199,6 +204,9 @@ impl Samples {
         {
             self.of_repository(&coverage.listed_by_host);
             self.of_reading(coverage.read);
+            if let Some(ledger) = &coverage.ledger {
+                self.of_ledger(ledger);
+            }
         }
         match &report.coverage {
             LookedAt::Store(coverage) => self.of_store(coverage),
@@ -259,20 +267,13 @@ impl Samples {
     }
 
     /// What the state directory knows of contents that were read, where a check has said so.
-    fn of_ledger(&mut self, coverage: &Value) {
-        let ledger = &coverage["ledger"];
+    fn of_ledger(&mut self, ledger: &ReadSoFar) {
         self.time(
             "fogold_oldest_verified_shard_timestamp_seconds",
-            ledger["oldest"].as_str().and_then(seconds),
+            ledger.oldest.as_deref().and_then(seconds),
         );
-        for (metric, field) in [
-            ("fogold_never_verified_shards", "never"),
-            ("fogold_bad_shards", "bad"),
-        ] {
-            if let Some(shards) = ledger[field].as_u64() {
-                self.count(metric, &[], shards);
-            }
-        }
+        self.count("fogold_never_verified_shards", &[], ledger.never);
+        self.count("fogold_bad_shards", &[], ledger.bad);
     }
 
     fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -310,7 +311,6 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 
@@ -339,7 +339,12 @@ mod tests {
     #[test]
     fn the_oldest_shard_is_told_where_it_is_known() {
         let mut known = samples();
-        known.of_ledger(&json!({"ledger": {"oldest": "2026-11-01T00:00:00Z", "never": 3}}));
+        known.of_ledger(&ReadSoFar {
+            oldest: Some("2026-11-01T00:00:00Z".to_owned()),
+            days: Some(1),
+            never: 3,
+            bad: 0,
+        });
         let text = text(known);
         assert!(
             text.contains(
@@ -348,9 +353,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("fogold_never_verified_shards{command=\"check\"} 3\n"));
-        let mut unknown = samples();
-        unknown.of_ledger(&json!({}));
-        assert!(unknown.by_metric.is_empty());
+        assert!(text.contains("fogold_bad_shards{command=\"check\"} 0\n"));
     }
 
     #[test]

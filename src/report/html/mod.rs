@@ -171,6 +171,9 @@ fn severities(report: &Report) -> Vec<SeverityCard> {
 fn looked_at(report: &Report) -> io::Result<Vec<Line>> {
     let mut text = Vec::new();
     coverage(report, &mut text)?;
+    if let Some(accepted) = &report.accepted {
+        accepted.write(true, &mut text)?;
+    }
     let mut lines: Vec<Line> = Vec::new();
     for line in String::from_utf8_lossy(&text).lines() {
         let line = line.trim();
