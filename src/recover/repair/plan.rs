@@ -94,9 +94,9 @@ impl Planner<'_> {
         }
     }
 
+    /// Where good contents are known to be: what the check has found wanting is no source.
     fn source(&self, work: &PutBack) -> Option<String> {
-        let copies = self.decider.copies(work);
-        let copy = copies.iter().find(|path| self.tree.has(path, &work.name));
+        let copy = work.copy.as_ref();
         copy.map(|path| path_text(path).0)
             .or_else(|| self.decider.stored(&work.name).into_iter().next())
             .or_else(|| work.urls.first().cloned())
