@@ -13,7 +13,7 @@ use crate::figures::plan::{LastDrill, Plan, PlannedSet, Sampled, Step};
 use crate::manifest::{SetKind, UrlGold};
 
 /// So many months are shown to people.
-const MONTHS: usize = 12;
+const MONTHS: usize = 13;
 
 /// What backups would take, as text and as an object.
 #[derive(Clone, Debug, Serialize)]
@@ -263,7 +263,7 @@ fn write_growth(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let bytes = |amount: Amount| bytes_for_people(amount.bytes);
     writeln!(
         out,
-        "\ncame in, by the first upload that holds it (average over {})",
+        "\ncame in, by the first upload that holds it (average over {} before this one)",
         counted(u64::from(plan.growth.averaged_over), "month")
     )?;
     writeln!(out, "  month    {:>10}  {:>10}", "full", "gold-only")?;

@@ -521,13 +521,13 @@ impl Making<'_> {
     /// that is the same shows only as the work goes on.
     fn say_what_room_it_needs(&self, catalog: &Catalog, held: u64) {
         let summary = catalog.summary();
-        let all = match self.request.kind {
-            SetKind::GoldOnly => summary.gold,
-            SetKind::Full => summary.files,
+        let (what, all) = match self.request.kind {
+            SetKind::GoldOnly => ("new gold", summary.gold),
+            SetKind::Full => ("new files of uploads", summary.files),
         };
         if let Ok(free) = free_room(self.store.path()) {
             self.monitor.room(&Room {
-                what: "new files",
+                what,
                 place: self.store.path(),
                 need: all.bytes.saturating_sub(held),
                 free,
