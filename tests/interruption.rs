@@ -240,7 +240,7 @@ fn room_is_said_with_what_it_is_for() {
     let first = backup();
     let said = format!(" in {}, where ", store.path().display());
     assert!(
-        first.contains("fogold: room for new files: up to ") && first.contains(&said),
+        first.contains("fogold: room for new files of uploads: up to ") && first.contains(&said),
         "{first}"
     );
     let second = backup();
