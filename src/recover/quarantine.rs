@@ -15,10 +15,20 @@ use crate::repository::{Tree, TreePath};
 /// So many files of one path can go into one run's quarantine.
 const MOST_ALIKE: u32 = 1000;
 
+/// Characters of the time in the name of a run.
+const RUN_TIME: usize = 18;
+
 /// The name of a run: its start and what it does, as `2026-11-21T070500Z-requeue`. Two runs of one
 /// second share a directory, which harms nothing: no file in it is ever replaced.
 pub fn run_name(start: jiff::Timestamp, command: &str) -> String {
     format!("{}-{command}", start.strftime("%Y-%m-%dT%H%M%SZ"))
+}
+
+/// When a run of this name began; `None` for a name that is none.
+pub fn run_start(run: &[u8]) -> Option<jiff::Timestamp> {
+    let text = std::str::from_utf8(run).ok()?.get(..RUN_TIME)?;
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%dT%H%M%SZ", text).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// The quarantine of one run.
@@ -97,6 +107,20 @@ mod tests {
     use super::*;
     use crate::repository::{Access, Layout};
     use crate::sysconf::HostTable;
+
+    #[test]
+    fn the_start_of_a_run_is_in_its_name() {
+        let start: jiff::Timestamp = "2026-11-21T07:05:00Z".parse().expect("a time");
+        assert_eq!(run_start(run_name(start, "repair").as_bytes()), Some(start));
+        for other in [
+            "",
+            "2026-11-21",
+            "lost+found-of-some-time",
+            "2026-11-21T070500",
+        ] {
+            assert_eq!(run_start(other.as_bytes()), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_is_moved_keeps_its_path_and_replaces_nothing() {

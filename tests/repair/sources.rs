@@ -218,8 +218,51 @@ fn one_file_again_digests_and_an_empty_quarantine() {
     fs::rename(root.join(lost), &aside).expect("a move");
     empty("0").arg("--apply").run().assert_code(1);
     fs::rename(&aside, root.join(lost)).expect("a move");
+    // Nor on the word of a dump, nor with a backup of another server.
+    let dump = made_up.dump();
+    let old = empty("0").arg("--apply").arg("--catalog").arg(dump).run();
+    old.assert_code(2);
+    assert!(old.complaint().contains("needs the live database"));
+    let other = MadeUp::small();
+    let others = MadeStore::new();
+    others.back_up(&other, SetKind::Full);
+    others.fogold("verify").run().assert_code(0);
+    let foreign = repair(&made_up)
+        .args([
+            "--empty-quarantine",
+            "--older-than",
+            "0",
+            "--apply",
+            "--from",
+        ])
+        .arg(others.path())
+        .run();
+    foreign.assert_code(1);
+    assert!(
+        foreign.text().contains("not of this one"),
+        "{}",
+        foreign.text()
+    );
+    // What was spoilt since is in the quarantine alone; and what came in later than its times tell stays.
+    let good = fs::read(&gold).expect("gold");
+    let mut bad = good.clone();
+    bad[0] ^= 1;
+    fs::write(&gold, &bad).expect("spoilt");
+    let later = root.join("localhost/.fogold/quarantine/2999-01-01T000000Z-repair/late");
+    fs::create_dir_all(later.parent().expect("a run")).expect("a run");
+    fs::write(&later, "late").expect("a file");
+    empty("0").arg("--apply").run().assert_code(0);
+    let left: Vec<String> = standing(&root)
+        .into_keys()
+        .filter(|path| path.contains("/quarantine/") && path.len() > 120)
+        .collect();
+    let is_of_it = |path: &String| path.contains(name);
+    assert!(!left.is_empty() && left.iter().all(is_of_it), "{left:?}");
+    assert!(later.exists());
+    fs::write(&gold, &good).expect("mended");
     empty("0").arg("--apply").run().assert_code(0);
     assert_eq!(held(), 0);
+    assert!(later.exists());
     for arguments in [&["--empty-quarantine"][..], &["--older-than", "1d"]] {
         repair(&made_up).args(arguments).run().assert_code(2);
     }

@@ -94,9 +94,11 @@ pub struct Arguments {
     undo: Option<String>,
     /// Delete what has been in the quarantine for long enough (with --apply)
     ///
-    /// Only after a check that finds nothing at or over --fail-on, and with a store (--from) whose
-    /// newest set 'fogold verify' has found good as a whole; else the reason is said, and the exit status
-    /// is 1. What a finding may need stays.
+    /// Only with the live database, after a check that finds nothing at or over --fail-on, and with a
+    /// store (--from) whose newest set is of this repository, was begun after the file went to the
+    /// quarantine, and was found good as a whole by 'fogold verify'; else the reason is said, and the
+    /// exit status is 1. What a finding may need stays, and so does a file that an upload uses, unless
+    /// good contents of its name stand where they belong: they are read and proven.
     #[arg(long, requires = "older_than", requires = "from", conflicts_with_all = ["only", "undo", "relink", "fill_sha256", "report"])]
     empty_quarantine: bool,
     /// With --empty-quarantine: delete what was not changed, nor moved there, for so long, such as 30d
@@ -225,11 +227,18 @@ fn attempt(
         let programs = arguments.programs.programs();
         let catalog = source.read(global, sysconf.as_ref(), &programs, None, progress)?;
         if let (Some(older_than), [store]) = (arguments.older_than, &stores[..]) {
+            let live = source.live_rows().ok_or_else(|| {
+                Failure::misuse(
+                    "--empty-quarantine needs the live database: a dump does not know what has come to be used \
+                     since (leave out --catalog)",
+                )
+            })?;
             let request = Request {
                 older_than,
                 apply: arguments.apply,
                 fail_on: arguments.fail_on,
                 store,
+                live,
             };
             let aids = Aids {
                 live: source.live_rows(),

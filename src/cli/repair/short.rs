@@ -68,21 +68,24 @@ pub(super) fn tell_emptied(
     arguments: &Arguments,
     emptied: &Emptied,
 ) -> Result<u8, Failure> {
-    let status = match emptied.refused.is_some() || emptied.failed > 0 {
-        true => exit::FINDINGS,
-        false => exit::DONE,
+    let is_partial = emptied.stopped || emptied.failed > 0;
+    let status = match &emptied.refused {
+        Some(_) => exit::FINDINGS,
+        None if is_partial => exit::WORLD,
+        None => exit::DONE,
     };
     let files = counted(emptied.deleted.files, "file");
     let bytes = bytes_for_people(emptied.deleted.bytes);
     let verdict = match (&emptied.refused, emptied.applied) {
         (Some(why), _) => format!("REFUSED: nothing was deleted: {why}"),
         (None, false) => format!("PLAN: {files} ({bytes}) would be deleted (--apply does it)"),
+        (None, true) if is_partial => format!("INCOMPLETE: {files} ({bytes}) deleted"),
         (None, true) => format!("OK: {files} ({bytes}) deleted"),
     };
     let stay = [
         ("too young", emptied.too_young.files),
         (
-            "may be needed for what the check found",
+            "no good copy of them is where it belongs, or the check found something that they may mend",
             emptied.needed.files,
         ),
         ("cannot be deleted", emptied.failed),
