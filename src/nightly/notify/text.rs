@@ -17,6 +17,9 @@ pub fn for_people(verdict: &Verdict) -> String {
         verdict.seconds,
         verdict.exit_status
     );
+    for why in &verdict.not_told {
+        let _ = writeln!(text, "NOT TOLD: {}", printable(why));
+    }
     for step in &verdict.steps {
         add_step(&mut text, step);
     }
