@@ -30,8 +30,8 @@ pub(super) fn refusal(state: &State, path: &Path) -> Option<String> {
     }
     let found = match Store::open_read_only(path) {
         Ok(store) if store.id() == known.id => return None,
-        Ok(_) => "is another one than that",
-        Err(StoreError::NotThere { .. } | StoreError::Empty { .. }) => "is gone, that",
+        Ok(_) => "another store stands there",
+        Err(StoreError::NotThere { .. } | StoreError::Empty { .. }) => "it is gone",
         // The backup says what is wrong with it.
         Err(_) => return None,
     };
@@ -39,7 +39,7 @@ pub(super) fn refusal(state: &State, path: &Path) -> Option<String> {
         format!(" (id {}, newest set {set})", known.id)
     });
     Some(format!(
-        "the store {} {found} of the nights before{newest}: is it mounted? (to begin a new store on purpose, remove {})",
+        "the nights before wrote to a store at {}{newest}, and {found}: is it mounted? (to begin a new one on purpose, remove {})",
         path.display(),
         state.path(KNOWN).display()
     ))
@@ -83,13 +83,13 @@ mod tests {
         let moved = directory.path().join("moved");
         std::fs::rename(&path, &moved).expect("moved");
         let refused = || refusal(&state, &path).expect("a refusal");
-        assert!(refused().contains(" is gone, that of the nights before"));
+        assert!(refused().contains(" and it is gone: "));
         std::fs::create_dir(&path).expect("a mount point");
         let said = refused();
         assert!(said.contains("is it mounted?"), "{said}");
         assert!(said.ends_with(&format!("remove {})", state.path(KNOWN).display())));
         Store::create(&path).expect("another store");
-        assert!(refused().contains(" is another one than that of "));
+        assert!(refused().contains(" and another store stands there: "));
         // Another place is another store.
         assert_eq!(refusal(&state, &moved), None);
         std::fs::remove_file(state.path(KNOWN)).expect("removed");

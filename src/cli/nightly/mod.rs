@@ -138,6 +138,7 @@ pub(super) fn run(
         Err(failure) => Verdict::of_refusal(&failure.to_string()),
     };
     verdict.before = before(last.as_ref());
+    let ended_with = verdict.exit_status;
     let is_told = told.of(
         &night,
         &mut verdict,
@@ -147,10 +148,13 @@ pub(super) fn run(
     );
     plan?;
     if is_told {
-        Ok(verdict.exit_status)
-    } else {
-        Ok(verdict.exit_status.max(exit::FINDINGS))
+        return Ok(verdict.exit_status);
     }
+    let status = verdict.exit_status.max(exit::FINDINGS);
+    if status != ended_with {
+        progress.warn(&format!("so the exit status is {status}"));
+    }
+    Ok(status)
 }
 
 /// Runs the steps. Until they have ended, the verdict is that they came to no end.
