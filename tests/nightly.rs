@@ -200,7 +200,7 @@ fn nights_good_and_bad_and_who_is_told() {
     assert!(
         mail.contains(" and it is gone: ")
             && mail.contains("is it mounted?")
-            && mail.contains("/state/store.json)"),
+            && mail.contains("/state/known-store.json)"),
         "{mail}"
     );
     assert_eq!(server.told(), [true; 3]);

@@ -9,8 +9,9 @@ use crate::monitor::Silent;
 use crate::state::{State, StateError};
 use crate::store::{Store, StoreError};
 
-/// The file in the state directory. Who removes it begins a new store on purpose.
-const KNOWN: &str = "store.json";
+/// The file in the state directory, named apart from the file of a store: who removes it begins a new
+/// store on purpose.
+const KNOWN: &str = "known-store.json";
 
 /// What is known of the store.
 #[derive(Debug, Serialize, Deserialize)]
