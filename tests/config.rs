@@ -68,12 +68,29 @@ fn config_says_what_is_in_force_and_where_it_came_from() {
         ("check", "fail-on", "recoverable".into(), "default", None),
         ("hooks", "webhook", "***".into(), "file", Some(place(8))),
         ("mail", "to", vec!["a", "b"].into(), "file", Some(place(10))),
+        ("repair", "from", "/backup".into(), "file", Some(place(1))),
+        ("nightly.verify", "slice", "auto/28".into(), "default", None),
+        ("nightly.prune", "apply", true.into(), "default", None),
+        (
+            "nightly.backup",
+            "state",
+            "/var/lib/fogold".into(),
+            "default",
+            None,
+        ),
     ] {
         let line = setting(&list, section, key);
         assert_eq!(line["value"], value, "{line}");
         assert_eq!(line["from"], from, "{line}");
         assert_eq!(line["place"].as_str(), wanted.as_deref(), "{line}");
     }
+    // The slice that the environment sets is that of the night as well.
+    let lines = list["settings"].as_array().expect("settings");
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line["section"] == "nightly.check" && line["key"] != "state")
+    );
     let catalog = setting(&list, "", "catalog")["value"]
         .as_str()
         .expect("text");

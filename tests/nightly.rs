@@ -189,6 +189,24 @@ fn nights_good_and_bad_and_who_is_told() {
     assert_eq!(json(&server.path("command.json"))["event"], "change");
     assert_eq!(server.told(), [true; 3]);
 
+    // A store that is gone, and an empty directory where it was: no other takes its place unseen.
+    let (store, gone) = (server.path("store"), server.path("gone"));
+    fs::rename(&store, &gone).expect("moved");
+    fs::create_dir(&store).expect("a mount point");
+    let vanished = server.night(&["--steps", "backup,prune"]);
+    vanished.assert_code(3);
+    assert_eq!(server.steps(), wanted(&[("backup", None), ("prune", None)]));
+    let mail = fs::read_to_string(server.path("sendmail.mail")).expect("a mail");
+    assert!(
+        mail.contains(" and it is gone: ")
+            && mail.contains("is it mounted?")
+            && mail.contains("/state/known-store.json)"),
+        "{mail}"
+    );
+    assert_eq!(server.told(), [true; 3]);
+    fs::remove_dir(&store).expect("nothing was begun in it");
+    fs::rename(&gone, &store).expect("mounted again");
+
     // A backup that fails: no set is removed, all else is done.
     server.configure("[nightly.backup]\ndump = '/nowhere/at/all'\n");
     let bad = server.night(&["--quiet"]);
@@ -216,7 +234,7 @@ fn nights_good_and_bad_and_who_is_told() {
         notice["before"]
             .as_str()
             .expect("a verdict")
-            .starts_with("GOOD")
+            .starts_with("FAILED: backup: not run: the nights before ")
     );
     assert_eq!(server.told(), [true; 3]);
 
@@ -246,6 +264,18 @@ fn nights_good_and_bad_and_who_is_told() {
     let verify = ["--steps", "verify"];
     server.night(&verify).assert_code(1);
     assert_eq!(server.steps(), wanted(&good[2..3]));
+    for kept in ["state/verdict.json", "reports/nightly.json"] {
+        let kept = json(&server.path(kept));
+        assert_eq!(kept["exit_status"], 1, "{kept}");
+        let why = kept["not_told"][0].as_str().expect("a reason");
+        assert!(why.starts_with("nobody was told by the webhook: "), "{why}");
+    }
+    let text = fs::read_to_string(server.path("reports/nightly.txt")).expect("a report");
+    assert!(
+        text.starts_with("GOOD: verify, but NOT EVERYBODY WAS TOLD\n")
+            && text.contains("exit status 1.\nNOT TOLD: nobody was told by the webhook: "),
+        "{text}"
+    );
     fs::write(server.path("url"), server.hook.url("/hush")).expect("written");
     assert_eq!(server.told(), [true, true, false]);
     server.night(&verify).assert_code(0);
@@ -408,6 +438,16 @@ fn a_dry_run_shows_the_commands_and_does_nothing() {
     ];
     assert_eq!(lines, wanted);
     assert!(!server.path("state").exists());
+    // Mail needs a mail program.
+    assert!(!outcome.complaint().contains("no mail"));
+    server.edit("/sendmail'", "/nothing'");
+    let warned = server.night(&["--dry-run", "--steps", "check"]);
+    let warned = warned.assert_code(0).complaint();
+    assert!(
+        warned.contains("warning: no mail can be sent: ")
+            && warned.contains("/nothing: No such file"),
+        "{warned}"
+    );
     // A quiet night still hears its steps.
     let quiet = server.nightly(&["--dry-run", "--steps", "check"]);
     let quiet = quiet.env("FOGOLD_QUIET", "true").run().text();
@@ -547,12 +587,18 @@ fn the_examples_are_true() {
     let readme = include_str!("../README.md");
     let (_, section) = readme.split_once("### Every night").expect("a section");
     let is_setting = |line: &&str| line.starts_with("    ") && line.contains(" = ");
-    let few: Vec<&str> = section.lines().filter(is_setting).map(str::trim).collect();
+    let (first, metrics) = section.split_once("**Metrics").expect("a paragraph");
+    let few: Vec<&str> = first.lines().filter(is_setting).map(str::trim).collect();
     assert_eq!(few.len(), 5, "{few:?}");
+    let is_metric = |line: &&str| line.starts_with("    [nightly") || is_setting(line);
+    let metrics = metrics.lines().filter(is_metric).map(str::trim);
+    let metrics: Vec<&str> = few.iter().copied().chain(metrics).collect();
+    assert_eq!(metrics.len(), 9, "{metrics:?}");
     for (name, text) in [
         ("as-is.toml", text.clone()),
         ("all.toml", all.join("\n")),
         ("few.toml", few.join("\n")),
+        ("metrics.toml", metrics.join("\n")),
     ] {
         let path = directory.path().join(name);
         fs::write(&path, text.replace("/etc/fogold/", &here)).expect("written");

@@ -103,6 +103,8 @@ fn the_debian_package_is_installed_run_removed_and_purged() {
         "usr/share/fish/vendor_completions.d/fogold.fish",
         "usr/share/doc/fogold/copyright",
         "usr/share/fogold/roles/fogold_reader.sql",
+        "usr/share/doc/fogold/store-format.md",
+        "usr/share/doc/fogold/examples/grafana.json",
     ] {
         assert!(there.contains(file), "{file} in {there:?}");
     }
@@ -112,10 +114,14 @@ fn the_debian_package_is_installed_run_removed_and_purged() {
     let completions = machine.join("usr/share/bash-completion/completions/fogold");
     succeeded(Command::new("bash").arg("-n").arg(completions));
 
-    // What runs have left stays with a removal and goes with a purge; a store is not the package's.
+    // What runs have left for each other stays with a removal and goes with a purge; reports are
+    // the reader's, and a store is not the package's.
     let state = "var/lib/fogold/history.ndjson";
     fs::create_dir_all(machine.join("var/lib/fogold")).expect("a directory");
     fs::write(machine.join(state), "").expect("a file");
+    let report = "var/log/fogold/check.txt";
+    fs::create_dir_all(machine.join("var/log/fogold")).expect("a directory");
+    fs::write(machine.join(report), "").expect("a file");
     succeeded(dpkg(&machine).args(["--remove", "fogold"]));
     let left = files(&machine);
     assert!(
@@ -125,7 +131,8 @@ fn the_debian_package_is_installed_run_removed_and_purged() {
     assert!(left.contains(state));
     succeeded(dpkg(&machine).args(["--purge", "fogold"]));
     let left = files(&machine);
-    assert!(!left.iter().any(|file| file.contains("fogold")), "{left:?}");
+    let of_package: Vec<_> = left.iter().filter(|file| file.contains("fogold")).collect();
+    assert_eq!(of_package, [report]);
     assert!(left.contains("backup/fossology/store.json"));
 }
 

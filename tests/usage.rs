@@ -107,7 +107,8 @@ const OWNERS: &str = "
 UPDATE upload SET user_fk = 2 WHERE upload_pk % 3 = 0;
 UPDATE upload SET user_fk = 77 WHERE upload_pk % 7 = 0;
 UPDATE upload SET user_fk = NULL WHERE upload_pk % 11 = 0;
-INSERT INTO folder (folder_pk, folder_name) VALUES (1, 'Top'), (5, 'Team <b>'), (6, E'a\\tb');
+UPDATE folder SET folder_name = 'Top' WHERE folder_pk = 1;
+INSERT INTO folder (folder_pk, folder_name) VALUES (5, 'Team <b>'), (6, E'a\\tb');
 INSERT INTO foldercontents (foldercontents_pk, parent_fk, foldercontents_mode, child_id)
 VALUES (9001, 1, 1, 5), (9002, 5, 1, 6);
 DELETE FROM foldercontents WHERE foldercontents_mode = 2 AND child_id % 5 = 0;

@@ -1,6 +1,6 @@
 //! `fogold backup`: make a set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::accept::AcceptArguments;
 use super::error::Failure;
@@ -176,6 +176,10 @@ struct Database<'a> {
 }
 
 impl Arguments {
+    pub(super) fn store(&self) -> &Path {
+        &self.store
+    }
+
     /// Whether the rows are known without FOSSology's configuration.
     fn knows_rows(&self, global: &Global) -> bool {
         global.catalog.is_some() || self.dump.is_some() || self.pg_dump_command.is_some()

@@ -83,7 +83,7 @@ pub struct Arguments {
     /// May be given more than once. What a store holds is not lost: recovery is then 'backup', and
     /// the finding names the file in the store. A store holds what stands in its pool under the name
     /// and with the right length: contents are not read, and count until a 'fogold verify' has found
-    /// them damaged.
+    /// them damaged. By default, the store of the configuration file is asked, where it is there.
     #[arg(long, value_name = "STORE")]
     store: Vec<PathBuf>,
     #[command(flatten)]

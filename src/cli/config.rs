@@ -6,10 +6,11 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::error::Failure;
-use super::exit;
+use super::nightly;
 use super::progress::Progress;
 use super::sets::{ListFormat, print_json};
 use super::settings::{Found, Given, InForce, Origin, Setting};
+use super::{Global, exit};
 use crate::monitor::Monitor;
 use crate::report::printable;
 use crate::settings::{Hooks, Mail, Reports, Settings, Value, has_secret};
@@ -59,6 +60,7 @@ struct Line {
 }
 
 pub(super) fn run(
+    global: &Global,
     arguments: &Arguments,
     settings: &InForce,
     progress: &Progress,
@@ -75,9 +77,19 @@ pub(super) fn run(
     for setting in settings.all() {
         lines.push(line(&setting, settings)?);
     }
+    let mut night = Vec::new();
     if let Some(file) = settings.file() {
-        lines.extend(of_the_night(file, settings));
+        night.extend(of_the_night(file, settings));
     }
+    night.extend(
+        nightly::defaults(global, settings)?
+            .into_iter()
+            .map(built_in),
+    );
+    // Sections stay together: what is set in one, and what a night does there by itself.
+    let order: Vec<String> = night.iter().map(|line| line.section.clone()).collect();
+    night.sort_by_key(|line| order.iter().position(|it| *it == line.section));
+    lines.extend(night);
     if !arguments.all {
         lines.retain(Line::says_something);
     }
@@ -146,6 +158,20 @@ fn of_the_night(file: &Settings, settings: &InForce) -> Vec<Line> {
         variable: None,
     });
     lines.collect()
+}
+
+/// What a night does where nothing says so.
+fn built_in(default: nightly::Default) -> Line {
+    Line {
+        section: default.section,
+        key: default.key.to_owned(),
+        value: default
+            .value
+            .map_or_else(|| true.into(), |value| value.to_string_lossy().into()),
+        from: "default",
+        place: None,
+        variable: None,
+    }
 }
 
 fn from(origin: &Origin) -> &'static str {

@@ -37,7 +37,7 @@ mod usage;
 mod verify;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -157,6 +157,16 @@ enum Command {
     Completions(completions::Arguments),
 }
 
+impl Cli {
+    /// The store that a backup goes to.
+    fn backup_store(&self) -> Option<&Path> {
+        match &self.command {
+            Command::Backup(arguments) => Some(arguments.store()),
+            _ => None,
+        }
+    }
+}
+
 impl Global {
     fn threads(&self) -> usize {
         self.jobs.map_or_else(
@@ -200,7 +210,7 @@ pub fn main() -> ExitCode {
         Command::Nightly(arguments) => {
             nightly::run(global, arguments, &settings, &progress, &interrupt)
         }
-        Command::Config(arguments) => config::run(arguments, &settings, &progress),
+        Command::Config(arguments) => config::run(global, arguments, &settings, &progress),
         Command::Demo(arguments) => demo::run(global, arguments, &progress),
         Command::Completions(arguments) => completions::run(arguments),
     };

@@ -26,7 +26,8 @@ use crate::store::Store;
 pub struct Arguments {
     /// The store that backups go to
     ///
-    /// Then it is known what the next backup would add, and times are taken from past drills.
+    /// Then it is known what the next backup would add, and times are taken from past drills. By default,
+    /// the store of the configuration file, where it is there.
     #[arg(long, value_name = "STORE")]
     store: Option<PathBuf>,
     /// Do not time how fast files are read and written

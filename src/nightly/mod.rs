@@ -7,6 +7,7 @@
 
 mod child;
 mod error;
+mod known_store;
 pub mod notify;
 mod rules;
 mod service;
@@ -51,6 +52,8 @@ pub struct Step {
     pub reports: Vec<PathBuf>,
     /// Variables that are set for it.
     pub variables: Vec<(String, OsString)>,
+    /// The store that a backup goes to.
+    pub store: Option<PathBuf>,
 }
 
 /// Who is told how the night goes.
@@ -111,13 +114,19 @@ impl Night {
             let refusal = if listener.stopped() {
                 Some("a signal has ended the night".to_owned())
             } else {
-                step.refusal(&done)
+                let other_store = || known_store::refusal(&self.state, step.store.as_deref()?);
+                step.refusal(&done).or_else(other_store)
             };
             let verdict = match refusal {
                 Some(why) => StepVerdict::not_run(&step.command, why),
                 None => {
                     listener.begins(step, at + 1, steps.len());
-                    run_step(program, step, listener)
+                    let verdict = run_step(program, step, listener);
+                    if let Some(path) = &step.store {
+                        // Where nothing can be kept there, keeping the verdict says so.
+                        let _ = known_store::remember(&self.state, path);
+                    }
+                    verdict
                 }
             };
             listener.ended(&verdict);

@@ -84,6 +84,7 @@ mod tests {
                 words: Vec::new(),
                 reports: Vec::new(),
                 variables: Vec::new(),
+                store: None,
             };
             step.refusal(&steps(done))
         };

@@ -41,6 +41,7 @@ fn step(command: &str, script: &str) -> Step {
         words: vec!["-c".into(), script.into()],
         reports: Vec::new(),
         variables: vec![("X".to_owned(), "y".into())],
+        store: None,
     }
 }
 

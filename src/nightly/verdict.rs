@@ -140,6 +140,9 @@ pub struct Verdict {
     /// Somebody is to be told of it, and was not yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
+    /// Why somebody could not be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_told: Vec<String>,
 }
 
 impl Verdict {
@@ -158,6 +161,7 @@ impl Verdict {
             steps,
             before: None,
             untold: false,
+            not_told: Vec::new(),
         }
     }
 

@@ -132,13 +132,17 @@ impl StoreCoverage {
         for set in &self.sets {
             writeln!(
                 out,
-                "  set       {}: {}; manifest {}, dump {}, other files {}, manifest and dump together {}",
+                "  set       {}: {}; manifest {}, dump {}, other files {}, gold of the manifest against the dump: {}",
                 set.id,
                 counted(set.entries, "file"),
                 word(set.manifest),
                 word(set.dump),
                 word(set.others),
-                word(set.agreement)
+                match set.agreement {
+                    State::Unread => "not compared",
+                    State::Good => "the same",
+                    State::Damaged => "not the same",
+                }
             )?;
         }
         read(self.read, out)?;

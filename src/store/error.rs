@@ -34,7 +34,7 @@ pub enum StoreError {
     },
     /// A new store is to be made where nothing is.
     #[error(
-        "the store {} cannot be made, for {} is not there: is it mounted? (else make it with mkdir)",
+        "the store {} cannot be made, for {} is not there: is it mounted? (else, as root: install -d -o fossy -g fossy -m 700 {0})",
         path.display(),
         parent.display()
     )]
@@ -43,6 +43,18 @@ pub enum StoreError {
         path: PathBuf,
         /// What is missing above it.
         parent: PathBuf,
+    },
+    /// Whoever makes the store may not write there.
+    #[error(
+        "the store {} cannot be made: is it mounted? (else, as root, for the user that makes the backups: install -d -o fossy -g \
+         fossy -m 700 {0})",
+        path.display()
+    )]
+    NotAllowed {
+        /// The store.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
     },
     /// The directory is there, and empty.
     #[error("{} is empty, and no store: is it mounted?", path.display())]

@@ -88,7 +88,7 @@ impl Store {
         }
         // A link to a directory is as good as one.
         if !path.is_dir() {
-            make_directory(path)?;
+            make_directory(path).map_err(|error| not_allowed(path, error))?;
         }
         let _making = keep_other_makers_out(path);
         match Store::read(path) {
@@ -100,7 +100,8 @@ impl Store {
             }
         }
         let mode = fs::Permissions::from_mode(DIRECTORY_MODE);
-        fs::set_permissions(path, mode).map_err(|e| failed("set the mode of", path, e))?;
+        let opened = fs::set_permissions(path, mode);
+        opened.map_err(|e| not_allowed(path, failed("set the mode of", path, e)))?;
         let record = StoreRecord {
             format: FORMAT,
             id: random_id().map_err(|source| failed("create", path, source))?,
@@ -199,6 +200,24 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What to do where a store may not be made; any other error as it is.
+fn not_allowed(path: &Path, error: StoreError) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        StoreError::Io { source, .. } if is_forbidden(&source) => {
+            StoreError::NotAllowed { path, source }
+        }
+        other => other,
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 /// Waits until nobody else makes or completes the store, and keeps others from it as long as the result
@@ -322,6 +341,27 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(&directory.path().join("store")).unwrap();
         (directory, store)
+    }
+
+    #[test]
+    fn who_may_not_make_a_store_is_told_how() {
+        let said = |kind: io::ErrorKind| {
+            let path = Path::new("/backup/s");
+            not_allowed(path, failed("create", path, kind.into())).to_string()
+        };
+        for kind in [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ] {
+            let said = said(kind);
+            assert!(
+                said.contains("is it mounted?") && said.contains("-m 700 /backup/s)"),
+                "{said}"
+            );
+        }
+        assert_eq!(said(io::ErrorKind::StorageFull), "cannot create /backup/s");
+        let error = Store::create(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(error.to_string().ends_with("-m 700 /nowhere/at/all)"));
     }
 
     #[test]

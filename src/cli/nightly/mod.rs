@@ -4,6 +4,7 @@ mod log;
 mod plan;
 mod told;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -11,11 +12,12 @@ use clap::ValueEnum;
 use super::error::Failure;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use super::settings::InForce;
+use super::settings::{InForce, step_section};
 use super::{Global, exit};
 use crate::monitor::Monitor;
 use crate::nightly::notify::Occasion;
 use crate::nightly::{Night, Verdict};
+use crate::settings::STEPS;
 use log::Log;
 use plan::Plan;
 use told::Told;
@@ -118,7 +120,7 @@ pub(super) fn run(
         let plan = plan?;
         plan.notes.iter().for_each(|note| progress.note(note));
         plan.show(&mut std::io::stdout().lock())?;
-        told.show(&mut std::io::stdout().lock())?;
+        told.show(&mut std::io::stdout().lock(), progress)?;
         return Ok(exit::DONE);
     }
     let night = Night::begin(&state)?;
@@ -136,6 +138,7 @@ pub(super) fn run(
         Err(failure) => Verdict::of_refusal(&failure.to_string()),
     };
     verdict.before = before(last.as_ref());
+    let ended_with = verdict.exit_status;
     let is_told = told.of(
         &night,
         &mut verdict,
@@ -145,10 +148,13 @@ pub(super) fn run(
     );
     plan?;
     if is_told {
-        Ok(verdict.exit_status)
-    } else {
-        Ok(verdict.exit_status.max(exit::FINDINGS))
+        return Ok(verdict.exit_status);
     }
+    let status = verdict.exit_status.max(exit::FINDINGS);
+    if status != ended_with {
+        progress.warn(&format!("so the exit status is {status}"));
+    }
+    Ok(status)
 }
 
 /// Runs the steps. Until they have ended, the verdict is that they came to no end.
@@ -174,6 +180,36 @@ fn go_through(
 /// What the last night said.
 fn before(last: Option<&Verdict>) -> Option<String> {
     last.map(|last| last.verdict.clone())
+}
+
+/// What a night does where nothing says so.
+pub(super) struct Default {
+    pub(super) section: String,
+    pub(super) key: &'static str,
+    /// `None` where it is a switch that is on.
+    pub(super) value: Option<OsString>,
+}
+
+/// All of them, but for what something sets.
+pub(super) fn defaults(global: &Global, settings: &InForce) -> Result<Vec<Default>, Failure> {
+    let mut defaults = Vec::new();
+    for step in STEPS {
+        let section = || step_section(step);
+        if settings.in_night(step, "state")?.is_none() && global.state.is_none() {
+            defaults.push(Default {
+                section: section(),
+                key: "state",
+                value: Some(state_directory(global).into()),
+            });
+        }
+        let added = plan::filled_in(settings, step)?.into_iter();
+        defaults.extend(added.map(|(key, value)| Default {
+            section: section(),
+            key,
+            value: value.map(OsString::from),
+        }));
+    }
+    Ok(defaults)
 }
 
 fn state_directory(global: &Global) -> PathBuf {

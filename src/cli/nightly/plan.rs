@@ -1,10 +1,9 @@
 //! Which command lines a night is made of. Each is parsed before the first one runs: what cannot be
 //! meant is told in the evening, and not after the backup.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StepName;
 use crate::cli::error::Failure;
@@ -55,8 +54,8 @@ impl Plan {
         }
         let mut steps = Vec::new();
         for command in commands {
-            let step = Draft::of(settings, command)?.finish(state, reports)?;
-            try_line(&step, settings)?;
+            let mut step = Draft::of(settings, command)?.finish(state, reports)?;
+            step.store = try_line(&step, settings)?;
             steps.push(step);
         }
         Ok(Plan { steps, notes })
@@ -86,12 +85,39 @@ impl Plan {
     }
 }
 
+/// What a night adds to a command where nothing says so: options, and what those that are no switches are
+/// set to.
+pub(super) fn filled_in(
+    settings: &InForce,
+    command: &str,
+) -> Result<Vec<(&'static str, Option<&'static str>)>, Failure> {
+    let given = |key| {
+        settings
+            .in_night(command, key)
+            .map(|it| it.map(|it| it.given))
+    };
+    let verify = given("verify")?;
+    let mut added = Vec::new();
+    if command == "check" && verify.is_none() {
+        added.push(("verify", None));
+    }
+    let is_read = match command {
+        "check" => verify != Some(Given::Switch(false)),
+        _ => command == "verify",
+    };
+    if is_read && given("slice")?.is_none() && given("max-duration")?.is_none() {
+        added.push(("slice", Some(SLICE)));
+    }
+    if command == "prune" && given("apply")?.is_none() {
+        added.push(("apply", None));
+    }
+    Ok(added)
+}
+
 /// A step's command line in the making.
 struct Draft<'a> {
     settings: &'a InForce,
     command: &'a str,
-    /// What the section of the step says, by key.
-    set: BTreeSet<&'a str>,
     own: Vec<OsString>,
     reports: Vec<OsString>,
     variables: Vec<(String, OsString)>,
@@ -102,13 +128,14 @@ impl<'a> Draft<'a> {
         let mut draft = Draft {
             settings,
             command,
-            set: BTreeSet::new(),
             own: Vec::new(),
             reports: Vec::new(),
             variables: Vec::new(),
         };
         // A step that says nothing could not be told of.
-        if draft.is_set("quiet")? && !draft.is_off("quiet")? {
+        if let Some(found) = settings.in_night(command, "quiet")?
+            && found.given != Given::Switch(false)
+        {
             let quiet = draft.setting("quiet").map(|it| it.variables());
             let quiet = quiet
                 .into_iter()
@@ -117,87 +144,35 @@ impl<'a> Draft<'a> {
             draft.variables.extend(quiet);
         }
         for (setting, found) in settings.of_step(command)? {
-            draft.set.insert(setting.key());
             let variable = || setting.variables().into_iter().next().unwrap_or_default();
-            match &found.given {
-                _ if ["format", "quiet"].contains(&setting.key()) => {}
-                Given::Values(values) if setting.key() == "report" => {
-                    draft.reports.extend(values.iter().cloned());
-                }
+            match settings.fetched(&found)? {
+                _ if ["format", "quiet", "report"].contains(&setting.key()) => {}
                 // No flag says that a switch is off.
                 Given::Switch(false) => draft.variables.push((variable(), "false".into())),
                 // What a process's arguments say, every user of the machine can read.
                 Given::Values(values) if found.elsewhere().is_some() => {
-                    let secret = values.iter().map(|value| (variable(), value.clone()));
+                    let secret = values.into_iter().map(|value| (variable(), value));
                     draft.variables.extend(secret);
                 }
-                given => draft.own.extend(setting.words(given)),
+                given => draft.own.extend(setting.words(&given)),
             }
         }
-        if !draft.set.contains("report") {
-            draft.reports = draft.values("report")?;
+        if let Some(Given::Values(reports)) =
+            settings.in_night(command, "report")?.map(|it| it.given)
+        {
+            draft.reports = reports;
         }
-        draft.fill_in()?;
+        let added = filled_in(settings, command)?.into_iter();
+        draft.own.extend(added.map(|(key, value)| {
+            let value = value.map_or_else(String::new, |value| format!("={value}"));
+            OsString::from(format!("--{key}{value}"))
+        }));
         Ok(draft)
-    }
-
-    /// What a night does where nothing says so.
-    fn fill_in(&mut self) -> Result<(), Failure> {
-        let is_check = self.command == "check";
-        if is_check && !self.is_set("verify")? {
-            self.own.push("--verify".into());
-        }
-        let is_read = self.command == "verify" || (is_check && !self.is_off("verify")?);
-        if is_read && !self.is_set("slice")? && !self.is_set("max-duration")? {
-            self.own.push(format!("--slice={SLICE}").into());
-        }
-        if self.command == "prune" && !self.is_set("apply")? {
-            self.own.push("--apply".into());
-        }
-        Ok(())
     }
 
     fn setting(&self, key: &str) -> Option<Setting<'a>> {
         let all = self.settings.settings_of(self.command);
         all.into_iter().find(|setting| setting.key() == key)
-    }
-
-    fn is_set(&self, key: &str) -> Result<bool, Failure> {
-        if self.set.contains(key) {
-            return Ok(true);
-        }
-        let Some(setting) = self.setting(key) else {
-            return Ok(false);
-        };
-        Ok(self.settings.find(&setting)?.is_some())
-    }
-
-    /// Whether a switch is off, by the step's own section or by another.
-    fn is_off(&self, key: &str) -> Result<bool, Failure> {
-        let Some(setting) = self.setting(key) else {
-            return Ok(false);
-        };
-        if self.set.contains(key) {
-            let off = setting.variables().into_iter().next();
-            return Ok(self
-                .variables
-                .iter()
-                .any(|(name, _)| Some(name) == off.as_ref()));
-        }
-        let found = self.settings.find(&setting)?;
-        Ok(found.is_some_and(|found| found.given == Given::Switch(false)))
-    }
-
-    fn values(&self, key: &str) -> Result<Vec<OsString>, Failure> {
-        let Some(setting) = self.setting(key) else {
-            return Ok(Vec::new());
-        };
-        Ok(
-            match self.settings.find(&setting)?.map(|found| found.given) {
-                Some(Given::Values(values)) => values,
-                _ => Vec::new(),
-            },
-        )
     }
 
     fn finish(mut self, state: &Path, reports: Option<&Reports>) -> Result<Step, Failure> {
@@ -226,6 +201,7 @@ impl<'a> Draft<'a> {
             words,
             reports: self.reports.into_iter().map(Into::into).collect(),
             variables: self.variables,
+            store: None,
         })
     }
 }
@@ -261,8 +237,8 @@ fn keeps_something(settings: &InForce) -> Result<bool, Failure> {
     Ok(of_step.iter().any(|(it, _)| it.key().starts_with("keep-")))
 }
 
-/// Refuses a step whose line its command would refuse.
-fn try_line(step: &Step, settings: &InForce) -> Result<(), Failure> {
+/// Refuses a step whose line its command would refuse; says which store a backup goes to.
+fn try_line(step: &Step, settings: &InForce) -> Result<Option<PathBuf>, Failure> {
     if let Some(path) = step
         .reports
         .iter()
@@ -276,7 +252,7 @@ fn try_line(step: &Step, settings: &InForce) -> Result<(), Failure> {
     let program = [OsString::from("fogold")];
     let words = program.into_iter().chain(step.words.iter().cloned());
     let refused = match settings::parse_as(words.collect(), &step.variables) {
-        Ok(_) => return Ok(()),
+        Ok(parsed) => return Ok(parsed.cli.backup_store().map(Path::to_owned)),
         Err(Refused::Settings(failure)) => return Err(failure),
         Err(Refused::Words(error, notes)) => {
             let said = error.to_string();

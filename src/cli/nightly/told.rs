@@ -52,20 +52,34 @@ impl Told {
         // Kept before anybody is told: were this to end in between, the next night tells of it.
         failures.extend(night.keep(verdict).map_err(Failure::from).err());
         if let (Some(notice), Tell::Now) = (notice, tell) {
-            failures.extend(self.tell(&notice, night, verdict));
+            let told = self.tell(&notice, night, verdict, exit::FINDINGS);
+            failures.extend(told);
         }
         warn(&failures, progress)
     }
 
-    /// Tells of a night, and keeps whether that arrived; returns what failed.
-    fn tell(&self, notice: &Notice, night: &Night, verdict: &Verdict) -> Vec<Failure> {
+    /// Tells of a night, and keeps whether that arrived; returns what failed. A night that could not
+    /// tell is worth no less than `worth`.
+    fn tell(
+        &self,
+        notice: &Notice,
+        night: &Night,
+        verdict: &mut Verdict,
+        worth: u8,
+    ) -> Vec<Failure> {
         let errors = notify::tell(notice, self.mail.as_ref(), &self.hooks);
-        let kept = night.keep(&Verdict {
-            untold: !errors.is_empty(),
-            ..verdict.clone()
-        });
-        let errors = errors.into_iter().map(Failure::world);
-        errors.chain(kept.map_err(Failure::from).err()).collect()
+        let has_changed = !(errors.is_empty() && verdict.not_told.is_empty());
+        verdict.untold = !errors.is_empty();
+        verdict.not_told = errors.iter().map(ToString::to_string).collect();
+        if verdict.untold {
+            verdict.exit_status = verdict.exit_status.max(worth);
+        }
+        let mut failures: Vec<Failure> = errors.into_iter().map(Failure::world).collect();
+        failures.extend(night.keep(verdict).map_err(Failure::from).err());
+        if has_changed {
+            failures.extend(self.write_reports(verdict).err());
+        }
+        failures
     }
 
     /// Tells what a night kept for later.
@@ -73,11 +87,12 @@ impl Told {
         let night = Night::begin(state)?;
         let last = night.last()?;
         let kept = last.and_then(|verdict| Some((Notice::kept(&verdict)?, verdict)));
-        let Some((notice, verdict)) = kept else {
+        let Some((notice, mut verdict)) = kept else {
             progress.note("no night has left anything to tell");
             return Ok(exit::DONE);
         };
-        let failures = self.tell(&notice, &night, &verdict);
+        // The night itself has ended, with what it ended with.
+        let failures = self.tell(&notice, &night, &mut verdict, exit::DONE);
         Ok(match warn(&failures, progress) {
             true => exit::DONE,
             false => exit::WORLD,
@@ -100,10 +115,13 @@ impl Told {
         Ok(())
     }
 
-    /// Says who would be told.
-    pub(super) fn show(&self, out: &mut dyn Write) -> Result<(), Failure> {
+    /// Says who would be told, and who could not be.
+    pub(super) fn show(&self, out: &mut dyn Write, progress: &Progress) -> Result<(), Failure> {
         if let Some(mail) = &self.mail {
             writeln!(out, "# mail to {}", printable(&mail.to.join(", ")))?;
+            if let Err(why) = notify::can_be_sent(mail) {
+                progress.warn(&format!("no mail can be sent: {why}"));
+            }
         }
         if let Some(command) = &self.hooks.command {
             writeln!(out, "# command {}", printable(command))?;

@@ -53,7 +53,8 @@ pub struct Arguments {
     only: Vec<OnlyAction>,
     /// A store of backups to take good copies from
     ///
-    /// May be given more than once. It is then also asked for what FOSSology could unpack again.
+    /// May be given more than once. It is then also asked for what FOSSology could unpack again. By
+    /// default, the store of the configuration file, where it is there.
     #[arg(long, value_name = "STORE", visible_alias = "store")]
     from: Vec<PathBuf>,
     /// Read contents too: also files that are corrupt are mended
@@ -84,7 +85,8 @@ pub struct Arguments {
     relink: bool,
     /// Fill in the sha256 of rows that have none, from contents that are read and proven
     ///
-    /// The database's role must be allowed to: sql/roles/fogold_repair.sql makes one.
+    /// The database's role must be allowed to: sql/roles/fogold_repair.sql (of the Debian package:
+    /// /usr/share/fogold/roles) makes one.
     #[arg(long)]
     fill_sha256: bool,
     /// Put back everything that a run did (with --apply)

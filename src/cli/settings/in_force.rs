@@ -8,10 +8,11 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, Id};
 
-use super::vocabulary::{Given, Setting, known, step_section};
+use super::vocabulary::{Given, STORE, Setting, known, step_section};
 use super::{Variables, variable};
 use crate::cli::error::Failure;
 use crate::settings::{DEFAULT_FILE, Entry, Settings, SettingsError, Value};
+use crate::store::Store;
 
 /// Names the file for who gives no `--config`.
 pub(super) const VARIABLE: &str = "FOGOLD_CONFIG";
@@ -52,6 +53,8 @@ pub(in crate::cli) struct Found {
     rank: usize,
     /// The entry of a value that is to be fetched from elsewhere.
     entry: Option<Entry>,
+    /// It is the store of every command, and was not meant for this one alone.
+    is_store_of_all: bool,
 }
 
 impl Found {
@@ -72,6 +75,8 @@ pub(in crate::cli) struct InForce {
     path: PathBuf,
     /// The options of all commands that the command line has.
     flags: Vec<(Id, Given)>,
+    /// What of it this command does without.
+    left_out: Vec<String>,
 }
 
 /// Words to be added to a command line; the option they are for, and where they come from.
@@ -84,6 +89,7 @@ impl InForce {
             file: None,
             path: PathBuf::from(DEFAULT_FILE),
             flags: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -110,6 +116,7 @@ impl InForce {
         let mut settings = InForce {
             path: path.to_owned(),
             flags: flags.collect(),
+            left_out: Vec::new(),
             file,
             definition,
         };
@@ -163,13 +170,25 @@ impl InForce {
 
     /// The words that a command's settings add to its command line.
     pub(super) fn add(
-        &self,
+        &mut self,
         name: &str,
         matches: &ArgMatches,
         variables: Variables<'_>,
     ) -> Result<Vec<Added>, Failure> {
+        let (added, left_out) = self.added(name, matches, variables)?;
+        self.left_out = left_out;
+        Ok(added)
+    }
+
+    /// The words, and what is left out of them.
+    fn added(
+        &self,
+        name: &str,
+        matches: &ArgMatches,
+        variables: Variables<'_>,
+    ) -> Result<(Vec<Added>, Vec<String>), Failure> {
         let Some(command) = self.definition.find_subcommand(name) else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         };
         let mut found = Vec::new();
         let mut ranks = Vec::new();
@@ -188,11 +207,18 @@ impl InForce {
                 .iter()
                 .any(|(id, rank)| *rank > it.rank && excluded.contains(id))
         });
-        let words = |(setting, it): (Setting<'_>, Found)| -> Result<Added, Failure> {
+        let (mut added, mut left_out) = (Vec::new(), Vec::new());
+        for (setting, it) in found {
             let given = self.fetched(&it)?;
-            Ok((setting.words(&given), (setting.name(), it.origin)))
-        };
-        found.into_iter().map(words).collect()
+            match it.is_store_of_all.then(|| no_store(&given)).flatten() {
+                Some(why) => left_out.push(format!(
+                    "{why}; {name} goes on without the store, which {} names",
+                    it.origin
+                )),
+                None => added.push((setting.words(&given), (setting.name(), it.origin))),
+            }
+        }
+        Ok((added, left_out))
     }
 
     /// The settings that a command's line can have: its own, and those of all commands.
@@ -218,6 +244,7 @@ impl InForce {
         variables: Variables<'_>,
     ) -> Result<Option<Found>, Failure> {
         let (names, sections) = (setting.variables(), setting.sections());
+        let asks = setting.asks_the_store();
         for (at, name) in names.iter().enumerate() {
             let Some(value) = variables(name) else {
                 continue;
@@ -230,6 +257,7 @@ impl InForce {
                 origin: Origin::Variable(name.clone()),
                 rank: ABOVE_THE_FILE - at,
                 entry: None,
+                is_store_of_all: asks && at > 0,
             }));
         }
         let Some(file) = &self.file else {
@@ -241,7 +269,14 @@ impl InForce {
                 return self.found(file, setting, entry, rank).map(Some);
             }
         }
-        Ok(None)
+        let Some(entry) = file.get("", STORE).filter(|_| asks) else {
+            return Ok(None);
+        };
+        let found = self.found(file, setting, entry, 0)?;
+        Ok(Some(Found {
+            is_store_of_all: true,
+            ..found
+        }))
     }
 
     fn found(
@@ -259,11 +294,12 @@ impl InForce {
             origin: Origin::Line(file.path().to_owned(), entry.line),
             rank,
             entry: Some(entry.clone()),
+            is_store_of_all: false,
         })
     }
 
     /// The value, also where it is kept elsewhere.
-    fn fetched(&self, found: &Found) -> Result<Given, Failure> {
+    pub(in crate::cli) fn fetched(&self, found: &Found) -> Result<Given, Failure> {
         match (&self.file, &found.entry) {
             (Some(file), Some(entry)) => match &entry.value {
                 Value::Elsewhere(place) => {
@@ -289,12 +325,30 @@ impl InForce {
             if let Some(entry) = file.get(&section, setting.key())
                 && self.flag_of(&setting).is_none()
             {
-                let mut it = self.found(file, &setting, entry, 0)?;
-                it.given = self.fetched(&it)?;
+                let it = self.found(file, &setting, entry, 0)?;
                 found.push((setting, it));
             }
         }
         Ok(found)
+    }
+
+    /// What a key is set to where `fogold nightly` runs a command, by its own section or another.
+    pub(in crate::cli) fn in_night(
+        &self,
+        command: &str,
+        key: &str,
+    ) -> Result<Option<Found>, Failure> {
+        let settings = self.settings_of(command);
+        let Some(setting) = settings.iter().find(|setting| setting.key() == key) else {
+            return Ok(None);
+        };
+        match &self.file {
+            Some(file) => match file.get(&step_section(command), key) {
+                Some(entry) => self.found(file, setting, entry, 0).map(Some),
+                None => self.find(setting),
+            },
+            None => self.find(setting),
+        }
     }
 
     /// The file, where there is one.
@@ -330,6 +384,7 @@ impl InForce {
             origin: Origin::Flag,
             rank: usize::MAX,
             entry: None,
+            is_store_of_all: false,
         })
     }
 
@@ -346,11 +401,21 @@ impl InForce {
 
     /// What the user ought to know of the file.
     pub(in crate::cli) fn warnings(&self) -> Vec<String> {
-        self.file
-            .as_ref()
-            .map(Settings::warnings)
-            .unwrap_or_default()
+        let of_file = self.file.iter().flat_map(Settings::warnings);
+        of_file.chain(self.left_out.iter().cloned()).collect()
     }
+}
+
+/// Why nothing can be asked of a store: there is none yet, or this user may not look.
+fn no_store(given: &Given) -> Option<String> {
+    let Given::Values(paths) = given else {
+        return None;
+    };
+    let mut opened = paths
+        .iter()
+        .map(|path| Store::open_read_only(Path::new(path)));
+    let failure = Failure::from(opened.find_map(Result::err)?);
+    Some(failure.to_string())
 }
 
 fn is_flagged(matches: &ArgMatches, id: &Id) -> bool {

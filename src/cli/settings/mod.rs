@@ -15,7 +15,7 @@ use clap::{ArgMatches, CommandFactory, Parser};
 use super::Cli;
 use super::error::Failure;
 pub(super) use in_force::{Found, InForce, Origin};
-pub(super) use vocabulary::{Given, Setting};
+pub(super) use vocabulary::{Given, Setting, step_section};
 
 /// What looks up a variable of the environment.
 type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -75,7 +75,7 @@ fn parse_with(mut words: Vec<OsString>, variables: Variables<'_>) -> Result<Pars
             Err(error) => Err(Refused::Words(error, Vec::new())),
         };
     };
-    let settings = InForce::read(definition, matches, variables)?;
+    let mut settings = InForce::read(definition, matches, variables)?;
     let added = settings.add(name, matches, variables)?;
     let end = words.iter().position(|word| word == "--");
     let at = end.unwrap_or(words.len());

@@ -110,10 +110,43 @@ fn one_store_serves_every_command_that_takes_one() {
     assert!(case.shown("sets").contains("store: \"/variable\""));
     let case = case.with("FOGOLD_SETS_STORE", "/own");
     assert!(case.shown("sets").contains("store: \"/own\""));
-    // No check asks a store that nobody named for it.
-    assert!(case.shown("check").contains("store: []"));
+    // Who has no store yet does without, and is told; who names one means it.
+    let parsed = case.parse("check").expect("a check");
+    assert!(format!("{:?}", parsed.cli.command).contains("store: []"));
+    let warned = parsed.settings.warnings().concat();
+    assert!(
+        warned.starts_with("there is no store at /variable: is it mounted?")
+            && warned.ends_with("; check goes on without the store, which FOGOLD_STORE names"),
+        "{warned}"
+    );
+    assert!(
+        case.shown("check --store /word")
+            .contains("store: [\"/word\"]")
+    );
+    let case = Case::new("store = '/file'\n[plan]\nstore = '/own'\n");
+    assert!(case.shown("plan").contains("store: Some(\"/own\")"));
     let case = Case::new("pg-bindir = '/pg'\n");
     assert!(case.shown("check").contains("pg_bindir: Some(\"/pg\")"));
+}
+
+#[test]
+fn the_store_is_asked_by_who_can_ask_one() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let store = directory.path().join("store");
+    crate::store::Store::create(&store).expect("a store");
+    let case = Case::new(&format!("store = '{}'\n", store.display()));
+    for (line, wanted) in [
+        ("check", format!("store: [{store:?}]")),
+        ("plan", format!("store: Some({store:?})")),
+        ("repair", format!("from: [{store:?}]")),
+        ("repair --undo x --apply", "from: []".to_owned()),
+        ("repair --from /word", "from: [\"/word\"]".to_owned()),
+    ] {
+        let parsed = case.parse(line).expect(line);
+        let shown = format!("{:?}", parsed.cli.command);
+        assert!(shown.contains(&wanted), "{line}: {shown}");
+        assert_eq!(parsed.settings.warnings(), Vec::<String>::new(), "{line}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::settings::{OWN_SECTIONS, STEPS, Section, Value};
 const SHARED: [&str; 2] = [STORE, "pg-bindir"];
 
 /// The one positional argument that can be set.
-const STORE: &str = "store";
+pub(super) const STORE: &str = "store";
 
 /// Where the file may say what `fogold prune` keeps.
 const RETENTION: &str = "retention";
@@ -103,13 +103,22 @@ impl<'a> Setting<'a> {
             Some(command) if self.is_shared() => {
                 vec![variable(&[command, key]), variable(&[key])]
             }
+            Some(command) if self.asks_the_store() => {
+                vec![variable(&[command, key]), variable(&[STORE])]
+            }
             Some(command) => vec![variable(&[command, key])],
         }
     }
 
     fn is_shared(&self) -> bool {
-        // 'fogold check --store' is another matter: which stores are asked.
         SHARED.contains(&self.key()) && (self.key() != STORE || self.arg.is_positional())
+    }
+
+    /// Whether it says which stores are asked; without a word, the one at the top of the file is.
+    pub(in crate::cli) fn asks_the_store(&self) -> bool {
+        let asks = [("check", STORE), ("plan", STORE), ("repair", "from")];
+        let is_it = |command| asks.contains(&(command, self.key()));
+        !self.arg.is_positional() && self.command.is_some_and(is_it)
     }
 
     pub(in crate::cli) fn is_switch(&self) -> bool {

@@ -13,6 +13,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Lines of a mail are no longer (RFC 5322 has 998 bytes).
 const LONGEST_LINE: usize = 900;
 
+/// Says what to do where the mail program is not there.
+pub fn can_be_sent(mail: &Mail) -> Result<(), String> {
+    rustix::fs::access(&mail.sendmail, rustix::fs::Access::EXEC_OK).map_err(|error| {
+        let error = std::io::Error::from(error);
+        let program = mail.sendmail.display();
+        format!("{program}: {error}; install a mail transport agent, or name its program (mail.sendmail)")
+    })
+}
+
 /// Hands a mail over.
 pub(super) fn send(mail: &Mail, notice: &Notice) -> Result<(), String> {
     // Who gets it stands in the headers; a line with a dot alone does not end it.

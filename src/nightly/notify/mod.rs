@@ -11,6 +11,7 @@ mod webhook;
 
 use serde::Serialize;
 
+pub use mail::can_be_sent;
 pub use text::for_people;
 
 use super::Verdict;
@@ -97,7 +98,8 @@ pub fn tell(notice: &Notice, mail: Option<&Mail>, hooks: &Hooks) -> Vec<NotifyEr
         failed.extend(told.map_err(error("the command of [hooks]")).err());
     }
     if let Some(mail) = mail {
-        failed.extend(mail::send(mail, notice).map_err(error("mail")).err());
+        let told = mail::can_be_sent(mail).and_then(|()| mail::send(mail, notice));
+        failed.extend(told.map_err(error("mail")).err());
     }
     if let Some(webhook) = &hooks.webhook {
         let told = webhook::post(webhook, &notice.json());

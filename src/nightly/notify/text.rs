@@ -8,7 +8,11 @@ use crate::report::printable;
 /// What people are told of a night.
 pub fn for_people(verdict: &Verdict) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}\n", printable(&verdict.verdict));
+    let but = match verdict.not_told.is_empty() {
+        true => "",
+        false => ", but NOT EVERYBODY WAS TOLD",
+    };
+    let _ = writeln!(text, "{}{but}\n", printable(&verdict.verdict));
     let _ = writeln!(
         text,
         "On {}, {}, {:.0} s, exit status {}.",
@@ -17,6 +21,9 @@ pub fn for_people(verdict: &Verdict) -> String {
         verdict.seconds,
         verdict.exit_status
     );
+    for why in &verdict.not_told {
+        let _ = writeln!(text, "NOT TOLD: {}", printable(why));
+    }
     for step in &verdict.steps {
         add_step(&mut text, step);
     }
