@@ -262,18 +262,18 @@ fn nights_good_and_bad_and_who_is_told() {
     // What was not told once is told the next night, and a night that cannot tell is no good one.
     server.configure("");
     let verify = ["--steps", "verify"];
-    server.night(&verify).assert_code(1);
+    server.night(&verify).assert_code(3);
     assert_eq!(server.steps(), wanted(&good[2..3]));
     for kept in ["state/verdict.json", "reports/nightly.json"] {
         let kept = json(&server.path(kept));
-        assert_eq!(kept["exit_status"], 1, "{kept}");
+        assert_eq!(kept["exit_status"], 3, "{kept}");
         let why = kept["not_told"][0].as_str().expect("a reason");
         assert!(why.starts_with("nobody was told by the webhook: "), "{why}");
     }
     let text = fs::read_to_string(server.path("reports/nightly.txt")).expect("a report");
     assert!(
         text.starts_with("GOOD: verify, but NOT EVERYBODY WAS TOLD\n")
-            && text.contains("exit status 1.\nNOT TOLD: nobody was told by the webhook: "),
+            && text.contains("exit status 3.\nNOT TOLD: nobody was told by the webhook: "),
         "{text}"
     );
     fs::write(server.path("url"), server.hook.url("/hush")).expect("written");
@@ -438,6 +438,15 @@ fn a_dry_run_shows_the_commands_and_does_nothing() {
     ];
     assert_eq!(lines, wanted);
     assert!(!server.path("state").exists());
+    // What a process's arguments say, everybody on the machine can read.
+    let source = "postgresql://fossy:hush@db.example.org/fossology";
+    server.edit(
+        &format!("catalog = '{}'", dump.display()),
+        &format!("catalog = '{source}'"),
+    );
+    let line = server.night(&["--dry-run", "--steps", "check"]).text();
+    let is_hidden = !line.contains("--catalog") && !line.contains("hush");
+    assert!(is_hidden && line.contains("CATALOG=*** "), "{line}");
     // Mail needs a mail program.
     assert!(!outcome.complaint().contains("no mail"));
     server.edit("/sendmail'", "/nothing'");

@@ -150,7 +150,7 @@ pub(super) fn run(
     if is_told {
         return Ok(verdict.exit_status);
     }
-    let status = verdict.exit_status.max(exit::FINDINGS);
+    let status = verdict.exit_status.max(exit::WORLD);
     if status != ended_with {
         progress.warn(&format!("so the exit status is {status}"));
     }

@@ -150,7 +150,10 @@ impl<'a> Draft<'a> {
                 // No flag says that a switch is off.
                 Given::Switch(false) => draft.variables.push((variable(), "false".into())),
                 // What a process's arguments say, every user of the machine can read.
-                Given::Values(values) if found.elsewhere().is_some() => {
+                Given::Values(values)
+                    if found.elsewhere().is_some()
+                        || values.iter().any(|value| is_secret(setting.key(), value)) =>
+                {
                     let secret = values.into_iter().map(|value| (variable(), value));
                     draft.variables.extend(secret);
                 }
@@ -204,6 +207,11 @@ impl<'a> Draft<'a> {
             store: None,
         })
     }
+}
+
+/// Whether a value is not for everybody's eyes.
+fn is_secret(key: &str, value: &OsStr) -> bool {
+    has_secret(key, &value.to_string_lossy())
 }
 
 /// No set is removed before one is made: were the backup to fail, nobody could take that back.
@@ -291,7 +299,7 @@ fn joined(before: &str, value: &OsStr) -> OsString {
 fn shown(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     if let Some((name, value)) = word.split_once('=')
-        && has_secret(name.trim_start_matches('-'), value)
+        && is_secret(name.trim_start_matches('-'), OsStr::new(value))
     {
         return format!("{name}=***");
     }

@@ -52,7 +52,7 @@ impl Told {
         // Kept before anybody is told: were this to end in between, the next night tells of it.
         failures.extend(night.keep(verdict).map_err(Failure::from).err());
         if let (Some(notice), Tell::Now) = (notice, tell) {
-            let told = self.tell(&notice, night, verdict, exit::FINDINGS);
+            let told = self.tell(&notice, night, verdict, exit::WORLD);
             failures.extend(told);
         }
         warn(&failures, progress)
