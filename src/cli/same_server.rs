@@ -12,7 +12,7 @@ const WITHHELD: &str = "SOURCE";
 impl Global {
     /// The options that say which server this is, and its stores.
     pub(super) fn same_server(&self, stores: &[PathBuf]) -> SameServer {
-        let text = |path: &PathBuf| path.display().to_string();
+        let text = |path: &PathBuf| wherever(path);
         let options = [
             ("--config", self.config.as_ref().map(text)),
             ("-c", self.sysconfdir.as_ref().map(text)),
@@ -26,17 +26,26 @@ impl Global {
         let catalog = self.catalog.as_ref();
         SameServer {
             options: options.collect(),
-            catalog: catalog.map(|source| without_secrets(&source.to_string_lossy())),
+            catalog: catalog.map(|source| match Path::new(source) {
+                path if path.exists() => wherever(path),
+                _ => without_secrets(&source.to_string_lossy()),
+            }),
             stores: stores.iter().map(text).collect(),
         }
     }
 }
 
-/// A value of `--catalog` as it may be shown. Of a database's, what is not plainly free of secrets
-/// is not.
+/// A path that is right wherever the command is typed.
+fn wherever(path: &Path) -> String {
+    let whole = std::path::absolute(path);
+    let whole = whole.as_deref().unwrap_or(path);
+    whole.display().to_string()
+}
+
+/// A value of `--catalog` that is no file, as it may be shown: what is not plainly free of secrets is
+/// not.
 fn without_secrets(source: &str) -> String {
-    let is_file = source == "-" || Path::new(source).exists();
-    if is_file || (ConnectionParameters::is_source(source) && is_free_of_secrets(source)) {
+    if source == "-" || (ConnectionParameters::is_source(source) && is_free_of_secrets(source)) {
         source.to_owned()
     } else {
         WITHHELD.to_owned()

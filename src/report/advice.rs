@@ -114,23 +114,29 @@ fn about_kind(kind: Kind, report: &Report, findings: &Spool) -> Result<Vec<Advic
             .iter()
             .map(|(recovery, number)| way(*recovery, *number))
             .collect();
-        let text = format!(
-            "{}: what is good is put in its place{}, as FOSSology's user or root",
-            ways.join(", "),
-            match kind {
-                Kind::Corrupt | Kind::WrongSize => ", and what stands there into the quarantine",
-                _ => "",
+        let what = match kind {
+            Kind::Corrupt => {
+                "look after the storage first; then fogold repair moves what stands there to the \
+                 quarantine, and puts the good copies in their places"
             }
-        );
-        advice.push(about(text.into(), Some(report.command(false, &words))));
+            Kind::WrongSize => {
+                "fogold repair moves what stands there to the quarantine, and puts the good copies \
+                 in their places"
+            }
+            _ => "fogold repair proves the good copies, and puts them in their places",
+        };
+        let ways = ways.join(", ");
+        let text = format!("{ways}: {what} (as FOSSology's user or root)");
+        advice.push(about(text.into(), report.command(false, &words)));
     }
     for (recovery, number) in by_recovery {
         let number = way(recovery, number);
         if recovery == Recovery::Unpack {
             let words = ["requeue"].into_iter().chain(verify).chain(["--wait"]);
             let command = report.command(true, &words.collect::<Vec<_>>());
-            let text = format!("{number}: FOSSology does that again, and a check follows");
-            advice.push(about(text.into(), Some(command)));
+            let text =
+                format!("{number}: fogold requeue has FOSSology do that, and checks afterwards");
+            advice.push(about(text.into(), command));
         } else if recovery == Recovery::None {
             let text = format!("{number}: {}", without_a_way(kind));
             advice.push(about(text.into(), None));
@@ -145,10 +151,11 @@ fn about_kind(kind: Kind, report: &Report, findings: &Spool) -> Result<Vec<Advic
         let words = ["repair"].into_iter().chain(verify);
         let words: Vec<&str> = words.chain(["--only", "quarantine", "--apply"]).collect();
         let text = format!(
-            "{} that nothing needs: into the quarantine",
+            "{} that nothing needs: fogold repair moves that to the quarantine, against the live \
+             database alone",
             grouped(tally.findings)
         );
-        advice.push(about(text.into(), Some(report.command(true, &words))));
+        advice.push(about(text.into(), report.command(true, &words)));
     }
     Ok(advice)
 }
@@ -196,16 +203,20 @@ impl Report {
         }
     }
 
-    /// A command on the same server. One that `needs_live` is not given a dump.
-    fn command(&self, needs_live: bool, words: &[&str]) -> String {
+    /// A command on the same server; nothing, when it `needs_live` and the report is of a dump that
+    /// was given: which database belongs to that is not known.
+    fn command(&self, needs_live: bool, words: &[&str]) -> Option<String> {
         let same = &self.same_server;
         let is_live = self.catalog.as_ref().is_some_and(|it| it.kind == "live");
-        let catalog = same.catalog.iter().filter(|_| is_live || !needs_live);
+        if needs_live && !is_live && same.catalog.is_some() {
+            return None;
+        }
+        let catalog = same.catalog.iter();
         let catalog = catalog.flat_map(|value| ["--catalog", value]);
         let options = same.options.iter().map(String::as_str);
         let words = options.chain(catalog).chain(words.iter().copied());
         let quoted: Vec<String> = ["fogold"].into_iter().chain(words).map(quoted).collect();
-        quoted.join(" ")
+        Some(quoted.join(" "))
     }
 
     /// The command for kinds with one way to mend them.
@@ -218,7 +229,7 @@ impl Report {
             Kind::PartialTree => (true, &["requeue", "--rebuild-trees", "--wait"]),
             _ => return None,
         };
-        Some(self.command(needs_live, words))
+        self.command(needs_live, words)
     }
 
     /// Whether contents were read: only a command that reads them too sees the same.
@@ -345,20 +356,18 @@ mod tests {
         for (text, begin) in texts.iter().zip(begins) {
             assert!(text.starts_with(begin), "{text}");
         }
-        // What needs the live database cannot take a dump.
-        let same = "fogold -c '/srv/my fossology'";
-        assert_eq!(
-            commands,
-            [
-                &format!(
-                    "{same} --catalog day.sql repair --verify --from /backup/a --from /backup/b \
-                     --only put-back --apply"
-                ),
-                &format!("{same} requeue --verify --wait"),
-                "",
-                &format!("{same} repair --verify --only quarantine --apply"),
-            ]
+        let same = "fogold -c '/srv/my fossology' --catalog day.sql";
+        let put_back = format!(
+            "{same} repair --verify --from /backup/a --from /backup/b --only put-back --apply"
         );
+        // Which live database belongs to a dump is not known.
+        assert_eq!(commands, [&put_back, "", "", ""]);
+
+        let told = self::told(&report("live"), &spool);
+        let commands: Vec<&str> = told.iter().map(|(_, command)| command.as_str()).collect();
+        let requeue = format!("{same} requeue --verify --wait");
+        let quarantine = format!("{same} repair --verify --only quarantine --apply");
+        assert_eq!(commands, [&put_back, &requeue, "", &quarantine]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ const METRICS: [(&str, &str); 27] = [
     ),
     (
         "fogold_repository_files",
-        "Files in their place in the repository, by host and type",
+        "Files in their place in the repository, by host and type; not of a repair, which changes them",
     ),
     (
         "fogold_repository_bytes",

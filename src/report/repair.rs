@@ -202,10 +202,10 @@ impl RepairSums {
     }
 
     /// What else there is to do; `undo` is the command that takes a run back.
-    pub(super) fn what_to_do(&self, undo: impl Fn(&str) -> String) -> Vec<Advice> {
+    pub(super) fn what_to_do(&self, undo: impl Fn(&str) -> Option<String>) -> Vec<Advice> {
         let mut advice = Vec::new();
         if let Some(run) = &self.run {
-            let command = Some(undo(run));
+            let command = undo(run);
             let run = printable(run);
             advice.push(Advice {
                 about: None,
