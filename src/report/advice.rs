@@ -105,7 +105,8 @@ fn about_kind(kind: Kind, report: &Report, findings: &Spool) -> Result<Vec<Advic
     if !put_back.is_empty() {
         let stores = match put_back.iter().any(|(it, _)| *it == Recovery::Backup) {
             true => report.stores(kind, findings)?,
-            false => Vec::new(),
+            // What is given may have the same, where a copy turns out to be bad.
+            false => report.same_server.stores.clone(),
         };
         let from = stores.iter().flat_map(|store| ["--from", store]);
         let words = ["repair"].into_iter().chain(verify).chain(from);
@@ -134,8 +135,13 @@ fn about_kind(kind: Kind, report: &Report, findings: &Spool) -> Result<Vec<Advic
         if recovery == Recovery::Unpack {
             let words = ["requeue"].into_iter().chain(verify).chain(["--wait"]);
             let command = report.command(true, &words.collect::<Vec<_>>());
-            let text =
-                format!("{number}: fogold requeue has FOSSology do that, and checks afterwards");
+            let first = match report.left().is_none() && !report.same_server.stores.is_empty() {
+                true => "; before that, fogold repair --from STORE takes what a store has",
+                false => "",
+            };
+            let text = format!(
+                "{number}: fogold requeue has FOSSology do that, and checks afterwards{first}"
+            );
             advice.push(about(text.into(), command));
         } else if recovery == Recovery::None {
             let text = format!("{number}: {}", without_a_way(kind));
