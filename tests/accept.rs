@@ -186,6 +186,29 @@ fn people_are_told_what_is_accepted_and_what_no_longer_is() {
         "{long}"
     );
 
+    // A page lists them in a section of its own, and draws what is damaged as it is.
+    let pages = ["plain.html", "accepted.html", "accepted.prom"].map(|name| server.file(name));
+    server.check().arg("--report").arg(&pages[0]).run();
+    let mut with_reports = server.accepting(&server.file("edited.accept"));
+    for path in &pages[1..] {
+        with_reports = with_reports.arg("--report").arg(path);
+    }
+    with_reports.run().assert_code(0);
+    let [plain, page, metrics] = pages.map(|path| fs::read_to_string(path).expect("a report"));
+    let bars = |page: &str| -> Vec<String> {
+        let said = page.lines().filter(|line| line.contains("<svg viewBox"));
+        said.map(str::to_owned).collect()
+    };
+    assert!(bars(&plain).iter().any(|bar| bar.contains("damaged")));
+    assert_eq!(bars(&plain), bars(&page));
+    assert!(page.contains("<h2>Accepted</h2>"), "{page}");
+    let reasons = page.matches("<span>accepted: seen\\u{1b}[1m by Anna on ");
+    assert_eq!(reasons.count(), 12, "{page}");
+    for metric in ["expired_findings", "worse_findings", "unmatched_entries"] {
+        let sample = format!("fogold_accepted_{metric}{{command=\"check\"}} 0\n");
+        assert!(metrics.contains(&sample), "{metrics}");
+    }
+
     // A group whose day is over counts again; an entry without a finding is named.
     let expired = text.replacen("findings =", "until = 2020-02-29\nfindings =", 1);
     let (code, told) = run(&expired, &[]);

@@ -4,7 +4,8 @@ mod faults;
 mod kills;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -120,6 +121,57 @@ fn status_of<'a>(findings: &'a [Value], kind: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// Page and metrics of a repair say what is left, and what was found only as that.
+fn reports_count_what_is_left(report: &Value, findings: &[Value], page: &Path, metrics: &Path) {
+    let [page, metrics] = [page, metrics].map(|path| fs::read_to_string(path).expect("a report"));
+    let number = |value: &Value| value.as_u64().expect("a number");
+    for (kind, left) in report["counts"].as_object().expect("counts") {
+        let samples = metrics.lines().filter(|line| {
+            line.starts_with("fogold_findings{") && line.contains(&format!("kind=\"{kind}\""))
+        });
+        let counted = samples.map(|line| line.rsplit(' ').next().expect("a value"));
+        let counted: u64 = counted.map(|it| it.parse::<u64>().expect("a number")).sum();
+        assert_eq!(counted, number(left), "{kind} in {metrics}");
+    }
+    assert!(!metrics.contains("kind=\"abandoned\""), "{metrics}");
+    assert!(!metrics.contains("fogold_repository_files"), "{metrics}");
+
+    let repair = &report["coverage"]["repair"];
+    let sums = format!(
+        "{} found before it, {} mended, {} left",
+        repair["findings"],
+        repair["mended"],
+        number(&repair["findings"]) - number(&repair["mended"])
+    );
+    assert!(page.contains(&sums), "{sums} in {page}");
+    let moved = &repair["actions"]["quarantine"]["done"]["files"];
+    let row = format!("<td>quarantine</td><td class=\"n\">{moved}</td>");
+    assert!(page.contains(&row), "{row} in {page}");
+    let is_left = |finding: &&Value| finding["repair"]["mended"] != true;
+    let left = findings.iter().filter(is_left);
+    let severe = left
+        .filter(|finding| ["loss", "recoverable"].contains(&finding["severity"].as_str().unwrap()));
+    let concerned: BTreeSet<u64> = severe
+        .filter_map(|finding| finding["uploads"].as_array())
+        .flatten()
+        .map(number)
+        .collect();
+    let listed = page
+        .split_once("Uploads concerned by what is left")
+        .map_or("", |(_, rest)| rest);
+    let listed = listed.split_once("</table>").map_or("", |(table, _)| table);
+    assert_eq!(
+        listed.matches("<tr><td>").count(),
+        concerned.len().min(10),
+        "{listed}"
+    );
+    let run = repair["run"].as_str().expect("a run");
+    let undo = format!(" repair --undo {run} --apply</pre>");
+    let command = page.lines().find(|line| line.contains(&undo));
+    let command = command.unwrap_or_else(|| panic!("{undo} in {page}"));
+    assert!(command.contains("<pre>fogold -c "), "{command}");
+}
+
 #[test]
 fn what_can_be_mended_is_and_can_be_taken_back() {
     let made_up = damaged("repair_all");
@@ -139,10 +191,18 @@ fn what_can_be_mended_is_and_can_be_taken_back() {
         );
     }
 
-    let outcome = mend(&made_up).run();
+    let [page, metrics] =
+        ["html", "prom"].map(|it| made_up.directory().join("repair").with_extension(it));
+    let outcome = mend(&made_up)
+        .arg("--report")
+        .arg(&page)
+        .arg("--report")
+        .arg(&metrics)
+        .run();
     outcome.assert_code(1);
     let report = outcome.report();
     assert_eq!(report["complete"], true, "{report}");
+    reports_count_what_is_left(&report, &outcome.findings(), &page, &metrics);
     let findings = outcome.findings();
     for (kind, statuses) in [
         ("orphan", "done"),

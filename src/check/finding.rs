@@ -26,6 +26,15 @@ pub enum Recovery {
 }
 
 impl Recovery {
+    /// All of them, the least trouble first.
+    pub const ALL: [Recovery; 5] = [
+        Recovery::Copy,
+        Recovery::Unpack,
+        Recovery::Url,
+        Recovery::Backup,
+        Recovery::None,
+    ];
+
     /// The name that reports use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -125,6 +134,9 @@ pub struct Mending {
     /// Why it was left, or what else is to be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The finding is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mended: Option<bool>,
 }
 
 /// What a repair can do about a file.
@@ -185,6 +197,12 @@ impl MendingStatus {
 }
 
 impl Finding {
+    /// Whether a repair has not made it go away.
+    pub fn is_left(&self) -> bool {
+        let mending = self.repair.as_ref();
+        mending.is_none_or(|mending| mending.mended != Some(true))
+    }
+
     /// A finding with nothing but its kind and severity.
     pub fn new(kind: Kind, severity: Severity) -> Finding {
         Finding {

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::finding::Finding;
+use super::finding::{Finding, Recovery};
 use super::kind::{FailOn, Kind, Severity};
 use crate::catalog::CatalogError;
 use crate::catalog::scatter::scratch_file;
@@ -44,7 +44,11 @@ struct Extent {
     offset: u64,
     length: usize,
     tally: Tally,
+    recoveries: Recoveries,
 }
+
+/// Findings by how they come back, in the order of [`Recovery::ALL`].
+type Recoveries = [u64; Recovery::ALL.len()];
 
 #[derive(Debug, Default)]
 struct Index {
@@ -78,6 +82,7 @@ struct Group {
     words: Text,
     order: Vec<Sortable>,
     tally: Tally,
+    recoveries: Recoveries,
 }
 
 /// What the order of findings within a group hangs on, and where the finding's line is.
@@ -144,6 +149,11 @@ impl Batch {
             findings: 1,
             bytes: finding.bytes.unwrap_or(0),
         });
+        if let Some(recovery) = finding.recovery
+            && finding.is_left()
+        {
+            group.recoveries[recovery as usize] += 1;
+        }
         let line = group.lines.add(|out| {
             // Writing to memory fails only for maps whose keys are no text, and a finding has none.
             let _ = serde_json::to_writer(&mut *out, &finding);
@@ -207,6 +217,7 @@ impl Spool {
                     offset,
                     length,
                     tally: group.tally,
+                    recoveries: group.recoveries,
                 };
                 index.extents.insert((key, sequence), extent);
                 offset
@@ -284,6 +295,24 @@ impl Spool {
             .collect()
     }
 
+    /// How findings of a kind that count, and that no repair has mended, come back, and how many each
+    /// way. What nothing needs is not among them.
+    pub fn recoveries(&self, kind: Kind) -> Vec<(Recovery, u64)> {
+        let of_kind = self.extents(|(severity, other, accepted)| {
+            other == kind && severity != Severity::Waste && !accepted
+        });
+        let count = |recovery: Recovery| {
+            let each = of_kind.iter();
+            each.map(|(_, extent)| extent.recoveries[recovery as usize])
+                .sum()
+        };
+        Recovery::ALL
+            .into_iter()
+            .map(|recovery| (recovery, count(recovery)))
+            .filter(|(_, findings)| *findings > 0)
+            .collect()
+    }
+
     /// Whether any finding that counts meets `fail_on`.
     pub fn fails(&self, fail_on: FailOn) -> bool {
         self.tallies()
@@ -341,9 +370,27 @@ impl Spool {
         &self,
         severity: Severity,
         kind: Kind,
+        each: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_each_of((severity, kind, false), each)
+    }
+
+    /// The same with those that are accepted.
+    pub fn for_each_accepted<E: From<CatalogError>>(
+        &self,
+        severity: Severity,
+        kind: Kind,
+        each: impl FnMut(Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_each_of((severity, kind, true), each)
+    }
+
+    fn for_each_of<E: From<CatalogError>>(
+        &self,
+        wanted: GroupKey,
         mut each: impl FnMut(Finding) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (_, extent) in self.extents(|key| key == (severity, kind, false)) {
+        for (_, extent) in self.extents(|key| key == wanted) {
             self.for_each_in(extent, &mut each)?;
         }
         Ok(())

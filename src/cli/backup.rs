@@ -91,7 +91,8 @@ pub(super) fn run(
     progress.finish();
     match result {
         Ok((made, store, is_started, accepted)) => {
-            let mut report = Report::of_backup(&made, accepted.as_ref(), &store, clock);
+            let mut report = Report::of_backup(&made, accepted.as_ref(), &store, clock)
+                .about(global.same_server(&[store.path().to_owned()]));
             if !is_started {
                 // The set is whole, and the server does not work: never 0.
                 report.exit_status = exit::WORLD;

@@ -273,7 +273,8 @@ fn attempt(
         &options,
         arguments.fail_on,
         clock,
-    );
+    )
+    .about(global.same_server(&arguments.store));
     if let Err(error) = noted {
         // The next run would read the same contents again, and none the rest: never 0.
         report.exit_status = exit::WORLD;

@@ -16,7 +16,9 @@ use crate::manifest::{SetKind, Types, UrlGold};
 use crate::monitor::{Monitor, Phase};
 use crate::recover::restore::{self, Parts};
 use crate::recover::{files, requeue};
-use crate::report::{self, Clock, Format, History, Report, Style, bytes_for_people, counted};
+use crate::report::{
+    self, Clock, Format, History, Report, SameServer, Style, bytes_for_people, counted,
+};
 use crate::repository::{Access, LowImpact, Tree};
 use crate::store::Store;
 use crate::store::backup::{self, DumpSource};
@@ -85,7 +87,16 @@ pub(super) fn run(
         &options,
         FailOn::default(),
         clock,
-    );
+    )
+    // Not of the server that this machine may have.
+    .about(SameServer {
+        options: vec![
+            "-c".to_owned(),
+            directory.join("sysconf").display().to_string(),
+        ],
+        catalog: Some(directory.join("fossology.sql").display().to_string()),
+        stores: Vec::new(),
+    });
     progress.finish();
     let style = output::style(global.color);
     report::write(

@@ -28,6 +28,7 @@ mod prune;
 mod repair;
 mod requeue;
 mod restore;
+mod same_server;
 mod scheduler_pause;
 mod sets;
 mod settings;

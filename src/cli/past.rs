@@ -22,13 +22,21 @@ impl Past {
     pub(super) fn read(global: &Global, progress: &Progress) -> Result<Past, Failure> {
         let mut past = Past {
             directory: global.state.clone(),
-            history: History::default(),
+            history: History {
+                is_kept: global.state.is_some(),
+                ..History::default()
+            },
         };
         let Some(directory) = past.directory.as_deref().filter(|path| path.is_dir()) else {
             return Ok(past);
         };
         match History::read(&State::open(directory)?) {
-            Ok(history) => past.history = history,
+            Ok(history) => {
+                past.history = History {
+                    is_kept: true,
+                    ..history
+                }
+            }
             Err(error) => progress.warn(&Failure::from(error).to_string()),
         }
         if past.history.unreadable > 0 {

@@ -107,7 +107,7 @@ impl AcceptedFindings {
     }
 
     /// What is to be done about the entries.
-    fn amiss(&self) -> Vec<String> {
+    pub(super) fn amiss(&self) -> Vec<String> {
         let mut lines = Vec::new();
         match self.expired {
             0 => {}

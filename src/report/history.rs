@@ -180,6 +180,8 @@ pub struct History {
     pub runs: Vec<Run>,
     /// Lines that say nothing of a run.
     pub unreadable: usize,
+    /// Whether this run is added to them.
+    pub is_kept: bool,
 }
 
 impl History {
@@ -335,7 +337,7 @@ mod tests {
                     ..run("check", "/r", 5.0)
                 },
             ],
-            unreadable: 0,
+            ..History::default()
         };
         let now = run("check", "/r", 6.0);
         assert_eq!(history.last_like(&now).map(|run| run.seconds), Some(1.0));

@@ -6,6 +6,7 @@
 //! always valid UTF-8.
 
 mod accepted;
+mod advice;
 mod backup;
 mod drill;
 mod history;
@@ -29,6 +30,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use accepted::AcceptedFindings;
+pub use advice::SameServer;
 pub use backup::NewSet;
 pub use drill::{DrilledSet, LostUpload};
 pub use history::{History, Run, RunSet};
@@ -36,7 +38,7 @@ pub use ledger::ReadSoFar;
 pub use manifest::{ManifestReport, NotTaken};
 pub use number::{bytes_for_people, counted, grouped, time_for_people};
 pub use plan::PlanReport;
-pub use repair::{RepairSums, RepairedRepository};
+pub use repair::{Left, RepairSums, RepairedRepository};
 pub use restore::RestoredServer;
 pub use store::StoreCoverage;
 pub use text::{Style, printable};
@@ -94,6 +96,9 @@ pub struct Report {
     /// The file names of uploads, for people.
     #[serde(skip)]
     upload_names: BTreeMap<i32, String>,
+    /// What makes a command be about the same server.
+    #[serde(skip)]
+    same_server: SameServer,
 }
 
 /// What was looked at, by the kind of command.
@@ -309,6 +314,15 @@ impl Report {
             coverage: LookedAt::Repository(ReportCoverage::default()),
             catalog: None,
             upload_names: BTreeMap::new(),
+            same_server: SameServer::default(),
+        }
+    }
+
+    /// What a repair that was not only planned has left.
+    fn left(&self) -> Option<&Left> {
+        match &self.coverage {
+            LookedAt::Repaired(repaired) if repaired.repair.applied => Some(&repaired.repair.left),
+            _ => None,
         }
     }
 

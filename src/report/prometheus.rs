@@ -15,7 +15,7 @@ use crate::check::{Severity, Spool};
 use crate::store::SetId;
 
 /// All metrics, in the order in which they are written, with what they say. All are gauges.
-const METRICS: [(&str, &str); 24] = [
+const METRICS: [(&str, &str); 27] = [
     (
         "fogold_info",
         "The version of the fogold that wrote this file",
@@ -42,23 +42,35 @@ const METRICS: [(&str, &str); 24] = [
     ),
     (
         "fogold_severity_findings",
-        "Findings of the last run by severity: loss, recoverable, waste, notice",
+        "Findings of the last run by severity: loss, recoverable, waste, notice; of a repair, those that are left",
     ),
     (
         "fogold_findings",
-        "Findings of the last run by kind and severity",
+        "Findings of the last run by kind and severity; of a repair, those that are left",
     ),
     (
         "fogold_finding_bytes",
-        "Bytes that findings of the last run concern, by kind and severity",
+        "Bytes that findings of the last run concern, by kind and severity; of a repair, those that are left",
     ),
     (
         "fogold_accepted_findings",
         "Findings of the last run that somebody has accepted, by kind and severity",
     ),
     (
+        "fogold_accepted_expired_findings",
+        "Findings of the last run that count again, for the day up to which they were accepted is over",
+    ),
+    (
+        "fogold_accepted_worse_findings",
+        "Findings of the last run that count again, for they are worse than what was accepted",
+    ),
+    (
+        "fogold_accepted_unmatched_entries",
+        "Entries of accepted findings that match nothing any more",
+    ),
+    (
         "fogold_repository_files",
-        "Files in their place in the repository, by host and type",
+        "Files in their place in the repository, by host and type; not of a repair, which changes them",
     ),
     (
         "fogold_repository_bytes",
@@ -187,7 +199,10 @@ impl Samples {
                 report.severity(severity),
             );
         }
-        for (severity, kind, tally) in findings.tallies() {
+        let tallies = report
+            .left()
+            .map_or_else(|| findings.tallies(), super::Left::tallies);
+        for (severity, kind, tally) in tallies {
             let labels = [("kind", kind.as_str()), ("severity", severity.as_str())];
             self.count("fogold_findings", &labels, tally.findings);
             self.count("fogold_finding_bytes", &labels, tally.bytes);
@@ -196,13 +211,25 @@ impl Samples {
             let labels = [("kind", kind.as_str()), ("severity", severity.as_str())];
             self.count("fogold_accepted_findings", &labels, tally.findings);
         }
+        if let Some(accepted) = &report.accepted {
+            for (metric, number) in [
+                ("fogold_accepted_expired_findings", accepted.expired),
+                ("fogold_accepted_worse_findings", accepted.worse),
+                ("fogold_accepted_unmatched_entries", accepted.unmatched),
+            ] {
+                self.count(metric, &[], number);
+            }
+        }
     }
 
     fn of_coverage(&mut self, report: &Report) {
         if let Some(coverage) = report.coverage.repository()
             && !coverage.repository.is_empty()
         {
-            self.of_repository(&coverage.listed_by_host);
+            // A repair that has changed it does not list it again.
+            if report.left().is_none() {
+                self.of_repository(&coverage.listed_by_host);
+            }
             self.of_reading(coverage.read);
             if let Some(ledger) = &coverage.ledger {
                 self.of_ledger(ledger);
@@ -369,7 +396,7 @@ mod tests {
         };
         let history = History {
             runs: vec![good],
-            unreadable: 0,
+            ..History::default()
         };
         let failed = Report::of_failure("backup", super::super::Clock::start(), 3, "no room");
         let mut out = Vec::new();

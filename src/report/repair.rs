@@ -5,11 +5,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::advice::Advice;
 use super::number::{bytes_for_people, counted, grouped};
-use super::text::{Advice, printable};
+use super::text::printable;
 use super::{Clock, LookedAt, Report, ReportCoverage};
 use crate::catalog::Catalog;
-use crate::check::{Action, Finding, Kind, MendingStatus, Options, Severity};
+use crate::check::{Action, Finding, Kind, MendingStatus, Options, Severity, Tally};
 use crate::recover::repair::{Acted, Outcome};
 use crate::repository::Tree;
 
@@ -49,9 +50,33 @@ pub struct RepairSums {
     /// Why the run did not come to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// The kinds of which some are left.
+    /// The findings that are left.
     #[serde(skip)]
-    left: Vec<Kind>,
+    pub left: Left,
+}
+
+/// Findings that a repair has left, by severity and kind.
+#[derive(Clone, Debug, Default)]
+pub struct Left(BTreeMap<(Severity, Kind), Tally>);
+
+impl Left {
+    /// How many there are.
+    pub(super) fn findings(&self, severity: Severity, kind: Kind) -> u64 {
+        let tally = self.0.get(&(severity, kind));
+        tally.map_or(0, |tally| tally.findings)
+    }
+
+    /// Whether there is any of a kind.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.0.keys().any(|(_, other)| *other == kind)
+    }
+
+    /// All of them, the worst first.
+    pub(super) fn tallies(&self) -> Vec<(Severity, Kind, Tally)> {
+        let each = self.0.iter();
+        each.map(|((severity, kind), tally)| (*severity, *kind, *tally))
+            .collect()
+    }
 }
 
 impl Report {
@@ -65,11 +90,8 @@ impl Report {
     ) -> Report {
         let mut report = Report::blank("repair", clock);
         report.complete = outcome.complete;
-        let tallies: Vec<_> = outcome
-            .left
-            .iter()
-            .map(|((severity, kind), tally)| (*severity, *kind, *tally))
-            .collect();
+        let left = Left(outcome.left.clone());
+        let tallies = left.tallies();
         report.count_all(&tallies);
         report.catalog = Some(super::report_catalog(catalog));
         report.upload_names = super::upload_names(catalog);
@@ -77,12 +99,10 @@ impl Report {
             true => u8::from(outcome.fails),
             false => 3,
         };
-        let sum = |tallies: &[(Severity, Kind, crate::check::Tally)]| -> u64 {
+        let sum = |tallies: &[(Severity, Kind, Tally)]| -> u64 {
             tallies.iter().map(|(.., tally)| tally.findings).sum()
         };
         let findings = sum(&outcome.findings.tallies());
-        let mut left: Vec<Kind> = outcome.left.keys().map(|(_, kind)| *kind).collect();
-        left.dedup();
         let sums = RepairSums {
             applied: outcome.applied,
             quarantine: outcome
@@ -145,18 +165,13 @@ impl RepairSums {
     }
 
     /// Every action with its name.
-    fn all(&self) -> impl Iterator<Item = (&'static str, Acted)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, Acted)> {
         let actions = Action::ALL
             .into_iter()
             .filter_map(|action| Some((action.as_str(), *self.actions.get(&action)?)));
         actions
             .chain(self.relinked.map(|acted| ("relink", acted)))
             .chain(self.sha256_filled.map(|acted| ("fill-sha256", acted)))
-    }
-
-    /// Whether any finding of a kind is left.
-    pub(super) fn leaves(&self, kind: Kind) -> bool {
-        self.left.contains(&kind)
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -186,10 +201,11 @@ impl RepairSums {
         Ok(())
     }
 
-    /// What else there is to do.
-    pub(super) fn what_to_do(&self) -> Vec<Advice> {
+    /// What else there is to do; `undo` is the command that takes a run back.
+    pub(super) fn what_to_do(&self, undo: impl Fn(&str) -> Option<String>) -> Vec<Advice> {
         let mut advice = Vec::new();
         if let Some(run) = &self.run {
+            let command = undo(run);
             let run = printable(run);
             advice.push(Advice {
                 about: None,
@@ -197,7 +213,7 @@ impl RepairSums {
                     "what was moved is in <host>/.fogold/quarantine/{run}; to put everything back:"
                 )
                 .into(),
-                command: Some(format!("fogold repair --undo {run} --apply")),
+                command,
             });
         }
         let planned = self.all().any(|(_, acted)| acted.planned.files > 0);

@@ -1,18 +1,15 @@
 //! The report for people: the verdict first, then a table, then the findings, the worst first, then
 //! what to do about them.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::Path;
 
-use super::backup::MEND_WITHOUT_GOLD;
+use super::advice::what_to_do;
 use super::number::{bytes_for_people, counted, grouped};
 use super::repair;
 use super::{LookedAt, Report, ReportCatalog, ReportCoverage, ReportError};
 use crate::catalog::Amount;
-use crate::check::{Finding, Kind, Recovery, Severity, Spool, Tally};
-use crate::sysconf::RepositoryType;
+use crate::check::{Finding, Kind, Severity, Spool, Tally};
 
 /// At most so many findings of a kind are printed.
 const MOST_OF_A_KIND: usize = 20;
@@ -56,6 +53,9 @@ pub(super) fn write(
     };
     writeln!(out, "{}", style.paint(color, &printable(&report.verdict)))?;
     coverage(report, out)?;
+    if let LookedAt::Repaired(repaired) = &report.coverage {
+        repaired.repair.write(out)?;
+    }
     if let Some(accepted) = &report.accepted {
         accepted.write(style.accepted, out)?;
     }
@@ -65,7 +65,7 @@ pub(super) fn write(
     if tallies.is_empty() {
         return list_accepted(findings, report, style, out);
     }
-    table(&tallies, style, out)?;
+    table(&tallies, report, style, out)?;
     let mut kinds = kinds_worst_first(&tallies);
     if let LookedAt::Drilled(drilled) = &report.coverage {
         kinds.retain(|kind| !drilled.is_expected(*kind));
@@ -85,63 +85,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// What to do about findings.
-pub(super) struct Advice {
-    /// The kind of finding, or what else it is about; nothing when it is about all.
-    pub(super) about: Option<String>,
-    /// What to do.
-    pub(super) text: Cow<'static, str>,
-    /// The command that mends the first finding of the kind.
-    pub(super) command: Option<String>,
-}
-
-/// What to do about findings, the worst first.
-pub(super) fn what_to_do(report: &Report, findings: &Spool) -> Result<Vec<Advice>, ReportError> {
-    let tallies = findings.tallies();
-    let about_all = |text: &'static str| Advice {
-        about: None,
-        text: text.into(),
-        command: None,
-    };
-    match &report.coverage {
-        _ if tallies.is_empty() => return Ok(Vec::new()),
-        LookedAt::Drilled(drilled) => {
-            return Ok(drilled.what_to_do().into_iter().map(about_all).collect());
-        }
-        LookedAt::Store(coverage) => {
-            return Ok(coverage.what_to_do().into_iter().map(about_all).collect());
-        }
-        LookedAt::Repository(_)
-        | LookedAt::NewSet(_)
-        | LookedAt::Restored(_)
-        | LookedAt::Repaired(_)
-        | LookedAt::Manifest(_) => {}
-    }
-    let mut advice = Vec::new();
-    if let LookedAt::NewSet(new) = &report.coverage
-        && new.without_gold().files > 0
-    {
-        advice.push(Advice {
-            about: Some("derived files without gold".to_owned()),
-            ..about_all(MEND_WITHOUT_GOLD)
-        });
-    }
-    let mut kinds = kinds_worst_first(&tallies);
-    if let LookedAt::Repaired(repaired) = &report.coverage {
-        advice.extend(repaired.repair.what_to_do());
-        kinds.retain(|kind| repaired.repair.applied && repaired.repair.leaves(*kind));
-    }
-    for kind in kinds {
-        advice.push(Advice {
-            about: Some(kind.to_string()),
-            text: kind.mend().into(),
-            command: copy_command(kind, &tallies, findings, report)?,
-        });
-    }
-    Ok(advice)
-}
-
-/// What was looked at, or done.
+/// What was looked at, or done; what a repair did is told apart.
 pub(super) fn coverage(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     match &report.coverage {
         LookedAt::Repository(coverage) => {
@@ -157,7 +101,6 @@ pub(super) fn coverage(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             if let Some(catalog) = &report.catalog {
                 looked_at(&repaired.coverage, catalog, out)?;
             }
-            repaired.repair.write(out)?;
         }
         LookedAt::Restored(restored) => {
             restored.write(out)?;
@@ -167,53 +110,6 @@ pub(super) fn coverage(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The command that mends the first finding of a kind that a copy or a store can mend.
-fn copy_command(
-    kind: Kind,
-    tallies: &[(Severity, Kind, Tally)],
-    findings: &Spool,
-    report: &Report,
-) -> Result<Option<String>, ReportError> {
-    let Some(coverage) = report.coverage.repository() else {
-        return Ok(None);
-    };
-    for (severity, ..) in tallies.iter().filter(|(_, other, _)| *other == kind) {
-        for finding in findings.first(*severity, kind, MOST_OF_A_KIND)? {
-            if let (Some(Recovery::Backup), Some(source)) = (finding.recovery, &finding.source) {
-                // STORE/pool/aa/bb/<name>
-                let store = Path::new(source)
-                    .ancestors()
-                    .nth(4)
-                    .unwrap_or(Path::new("STORE"));
-                let only = finding.ty.map_or("files", RepositoryType::as_str);
-                return Ok(Some(format!(
-                    "as root: fogold restore {} --only {only}",
-                    quoted(&store.display().to_string())
-                )));
-            }
-            if finding.recovery == Some(Recovery::Copy) {
-                let verify = if coverage.verify { " --verify" } else { "" };
-                return Ok(Some(format!(
-                    "as FOSSology's user: fogold repair{verify} --only put-back --apply"
-                )));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = word
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte));
-    if is_plain {
-        word.to_owned()
-    } else {
-        printable(&format!("'{}'", word.replace('\'', "'\\''")))
-    }
 }
 
 fn looked_at(
@@ -282,17 +178,31 @@ pub(super) fn read(amount: Amount, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-fn table(tallies: &[(Severity, Kind, Tally)], style: Style, out: &mut dyn Write) -> io::Result<()> {
+/// Findings by kind; after a repair, those that were found, and how many of them are left.
+fn table(
+    tallies: &[(Severity, Kind, Tally)],
+    report: &Report,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let left = report.left();
+    let (number, more) = match left {
+        Some(_) => ("found", format!(" {:>12}", "left")),
+        None => ("findings", String::new()),
+    };
     writeln!(
         out,
-        "\n  {:<22} {:<12} {:>12} {:>12}",
-        "kind", "severity", "findings", "bytes"
+        "\n  {:<22} {:<12} {number:>12} {:>12}{more}",
+        "kind", "severity", "bytes"
     )?;
     for (severity, kind, tally) in tallies {
         let name = format!("{:<12}", severity.as_str());
+        let more = left.map_or(String::new(), |left| {
+            format!(" {:>12}", grouped(left.findings(*severity, *kind)))
+        });
         writeln!(
             out,
-            "  {:<22} {} {:>12} {:>12}",
+            "  {:<22} {} {:>12} {:>12}{more}",
             kind.as_str(),
             style.paint(Some(*severity), &name),
             grouped(tally.findings),

@@ -570,7 +570,12 @@ fn a_check_knows_what_a_store_could_give_back() {
         .arg(store.path())
         .run()
         .text();
-    let command = format!("fogold restore {} --only gold", store.path().display());
+    let command = format!(
+        "fogold --repository {} --catalog {} repair --from {} --only put-back --apply\n",
+        made_up.repository().display(),
+        made_up.dump().display(),
+        store.path().display()
+    );
     assert!(text.contains(&command), "{command:?} is not in:\n{text}");
     check(&[Path::new("/nonexistent/store")]).assert_code(3);
     check(&[&made_up.repository()]).assert_code(2);

@@ -272,7 +272,8 @@ fn attempt(
         }
         Err(failure) => return Err(failure),
     };
-    let report = Report::of_repair(&outcome, &tree, &catalog, &options.check, clock);
+    let report = Report::of_repair(&outcome, &tree, &catalog, &options.check, clock)
+        .about(global.same_server(&arguments.from));
     output.write(&report, Some(&outcome.findings))?;
     Ok(report.exit_status)
 }

@@ -253,7 +253,8 @@ fn attempt(
     let report = match (&checked, tree) {
         (Some(checked), Some(tree)) => checked.report(done, tree, clock),
         _ => Report::of_restore_unchecked(done, clock),
-    };
+    }
+    .about(global.same_server(&[store.path().to_owned()]));
     let findings = checked.as_ref().map(|checked| &checked.outcome.findings);
     output.write(&report, findings)?;
     Ok(report.exit_status)

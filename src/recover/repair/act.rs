@@ -120,6 +120,7 @@ impl Actor<'_> {
             from: None,
             to: None,
             why,
+            mended: None,
         };
         let mends = work.is_some_and(Work::mends);
         let (steps, from, why) = match ready {

@@ -16,11 +16,19 @@ pub(super) fn too_young(meta: &Meta, least: Duration) -> Option<String> {
         return None;
     }
     let now = jiff::Timestamp::now().as_second();
-    let age = now.saturating_sub(meta.modified.max(meta.changed));
-    (age < least).then(|| {
+    let age = |time: i64| now.saturating_sub(time);
+    // Else it would seem to be younger than its contents, of whose age reports tell.
+    let (newest, what) = match age(meta.modified) < least {
+        true => (age(meta.modified.max(meta.changed)), "it was changed"),
+        false => (
+            age(meta.changed),
+            "its inode was changed (by a chown, a chmod or a move)",
+        ),
+    };
+    (newest < least).then(|| {
         format!(
-            "it was changed {} ago: too young (--min-age {})",
-            for_people(age.max(0)),
+            "{what} {} ago: too young (--min-age {})",
+            for_people(newest.max(0)),
             for_people(least)
         )
     })
@@ -65,9 +73,14 @@ mod tests {
         };
         let old = now - 100_000;
         assert_eq!(too_young(&meta(old, old), day), None);
-        for young in [meta(now - 7_200, old), meta(old, now - 7_200)] {
+        let inode = "its inode was changed (by a chown, a chmod or a move)";
+        for (young, what) in [
+            (meta(now - 7_200, old), "it was changed"),
+            (meta(now - 7_200, now - 7_200), "it was changed"),
+            (meta(old, now - 7_200), inode),
+        ] {
             let why = too_young(&young, day).unwrap();
-            assert_eq!(why, "it was changed 2h ago: too young (--min-age 1d)");
+            assert_eq!(why, format!("{what} 2h ago: too young (--min-age 1d)"));
             assert_eq!(too_young(&young, Duration::ZERO), None);
         }
         // A clock that is wrong does not make anything old.

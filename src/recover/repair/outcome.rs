@@ -209,7 +209,10 @@ impl<'a> Tallies<'a> {
                 left.bytes = left.bytes.saturating_add(bytes);
                 self.fails |= fails(self.options, &finding);
             }
-            finding.repair = Some(mended.mending);
+            finding.repair = Some(Mending {
+                mended: mended.is_mended.then_some(true),
+                ..mended.mending
+            });
             batch.push(finding);
         }
     }

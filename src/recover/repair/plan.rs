@@ -49,6 +49,7 @@ impl Planner<'_> {
                 from,
                 to,
                 why,
+                mended: None,
             },
             is_mended: false,
             work,

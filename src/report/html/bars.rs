@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::catalog::Amount;
-use crate::check::{Kind, Severity, Spool};
+use crate::check::{Finding, Kind, Severity, Spool};
 use crate::report::backup::NewSet;
 use crate::report::drill::DrilledSet;
 use crate::report::number::bytes_for_people;
@@ -37,7 +37,7 @@ enum State {
 /// What findings say of bytes and uploads, from one pass over all of them.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// Findings by upload: lost ones, and ones to recover.
+    /// Findings that count, and are left, by upload: lost ones, and ones to recover.
     pub(super) uploads: BTreeMap<i32, (u64, u64)>,
     /// Bytes by host and type.
     bytes: BTreeMap<(String, RepositoryType), BTreeMap<State, u64>>,
@@ -50,15 +50,28 @@ impl Seen {
         let mut seen = Seen::default();
         for (severity, kind, _) in spool.tallies() {
             spool.for_each(severity, kind, |finding| {
-                seen.add_uploads(severity, finding.uploads.as_deref().unwrap_or_default());
-                if let (Some(ty), Some(bytes)) = (finding.ty, finding.bytes) {
-                    let host = finding.host.unwrap_or_default();
-                    seen.add_bytes((host, ty), severity, kind, bytes);
+                if finding.is_left() {
+                    seen.add_uploads(severity, finding.uploads.as_deref().unwrap_or_default());
                 }
+                seen.add_bytes_of(finding);
+                Ok::<(), ReportError>(())
+            })?;
+        }
+        // Bytes are damaged whoever accepts that.
+        for (severity, kind, _) in spool.accepted() {
+            spool.for_each_accepted(severity, kind, |finding| {
+                seen.add_bytes_of(finding);
                 Ok::<(), ReportError>(())
             })?;
         }
         Ok(seen)
+    }
+
+    fn add_bytes_of(&mut self, finding: Finding) {
+        if let (Some(ty), Some(bytes)) = (finding.ty, finding.bytes) {
+            let place = (finding.host.unwrap_or_default(), ty);
+            self.add_bytes(place, finding.severity, finding.kind, bytes);
+        }
     }
 
     fn add_uploads(&mut self, severity: Severity, uploads: &[i32]) {
@@ -107,6 +120,8 @@ impl Seen {
 #[derive(Serialize)]
 pub(super) struct Group {
     title: &'static str,
+    /// When that was, where it is not so any more.
+    before: &'static str,
     /// How wide the longest bar came out: parts that would be too thin to see are wider.
     width: u64,
     legend: Vec<Legend>,
@@ -141,7 +156,13 @@ type States = BTreeMap<State, u64>;
 pub(super) fn of(report: &Report, seen: &Seen) -> Vec<Group> {
     match &report.coverage {
         LookedAt::Repository(coverage) => of_repository(coverage, seen),
-        LookedAt::Repaired(repaired) => of_repository(&repaired.coverage, seen),
+        LookedAt::Repaired(repaired) => {
+            let mut groups = of_repository(&repaired.coverage, seen);
+            for group in groups.iter_mut().filter(|_| repaired.repair.applied) {
+                group.before = "before the repair";
+            }
+            groups
+        }
         LookedAt::Restored(restored) => restored
             .after
             .as_ref()
@@ -315,6 +336,7 @@ impl Group {
         let ends = bars.iter().filter_map(|bar| bar.parts.last());
         Group {
             title,
+            before: "",
             width: ends
                 .map(|part| part.start + part.width)
                 .fold(WIDTH, u64::max),
@@ -371,6 +393,7 @@ fn sum(states: &States) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{Batch, Mending, MendingStatus};
 
     #[test]
     fn a_small_loss_can_be_seen_in_a_large_bar() {
@@ -411,5 +434,38 @@ mod tests {
             groups[0].bars[0].said,
             "90 B good; 15 B missing or damaged, to recover"
         );
+    }
+
+    #[test]
+    fn damage_is_drawn_also_where_it_is_accepted_and_uploads_only_where_it_counts() {
+        let scratch = tempfile::tempdir().expect("temporary directory");
+        let spool = Spool::new(scratch.path()).expect("a spool");
+        let mut batch = Batch::default();
+        let place = ("localhost".to_owned(), RepositoryType::Files);
+        for (upload, accepted, mended) in [
+            (1, None, None),
+            (2, Some(true), None),
+            (3, None, Some(true)),
+        ] {
+            let mut finding = Finding::new(Kind::Corrupt, Severity::Recoverable);
+            finding.ty = Some(place.1);
+            finding.host = Some(place.0.clone());
+            finding.bytes = Some(10);
+            finding.uploads = Some(vec![upload]);
+            finding.accepted = accepted;
+            finding.repair = Some(Mending {
+                action: None,
+                status: MendingStatus::Left,
+                from: None,
+                to: None,
+                why: None,
+                mended,
+            });
+            batch.push(finding);
+        }
+        spool.deliver(1, batch).expect("delivered");
+        let seen = Seen::of(&spool).expect("read");
+        assert_eq!(seen.in_place[&place], 30);
+        assert_eq!(seen.uploads, BTreeMap::from([(1, (0, 1))]));
     }
 }

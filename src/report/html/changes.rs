@@ -111,7 +111,7 @@ mod tests {
         };
         let history = History {
             runs: vec![run(&[("orphan", 2_500), ("corrupt", 1), ("misplaced", 4)])],
-            unreadable: 0,
+            ..History::default()
         };
         let now = run(&[("missing-gold", 3), ("misplaced", 4), ("orphan", 500)]);
         let changes = since(&history, &now).expect("a report before");

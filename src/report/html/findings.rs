@@ -4,12 +4,17 @@ use serde::Serialize;
 
 use super::bars::Seen;
 use crate::check::{Finding, Kind, Severity, Spool, Tally};
+use crate::report::advice::{Advice, what_to_do};
 use crate::report::number::bytes_for_people;
-use crate::report::text::{kinds_worst_first, printable, recovery, subject, uploads, what_to_do};
+use crate::report::repair::mending;
+use crate::report::text::{kinds_worst_first, printable, recovery, subject, uploads};
 use crate::report::{LookedAt, Report, ReportError};
 
 /// At most so many findings of a kind are shown.
 const MOST_OF_A_KIND: usize = 500;
+
+/// At most so many accepted findings of a kind are shown.
+const MOST_ACCEPTED: usize = 20;
 
 /// So many of them at most can be seen without a click.
 const MOST_OPEN: usize = 10;
@@ -18,7 +23,7 @@ const MOST_OPEN: usize = 10;
 const ROOM: usize = 3 << 20;
 
 /// What is around the texts of a finding.
-const AROUND: usize = 120;
+const AROUND: usize = 180;
 
 /// A text is cut at so many characters: a name may be as long as whoever made it liked.
 const LONGEST: usize = 400;
@@ -30,11 +35,30 @@ const MOST_UPLOADS: usize = 10;
 pub(super) struct Findings {
     /// A row for each severity and kind.
     table: Vec<Row>,
+    /// What is counted is what a repair found; what it has left is counted beside it.
+    is_repaired: bool,
     kinds: Vec<OfKind>,
+    accepted: Vec<Accepted>,
     uploads: Vec<Concerned>,
     uploads_more: usize,
     /// What to do about all findings together.
-    advice: Vec<String>,
+    advice: Vec<ToDo>,
+}
+
+#[derive(Serialize)]
+struct ToDo {
+    text: String,
+    command: Option<String>,
+}
+
+/// Accepted findings of a kind.
+#[derive(Serialize)]
+struct Accepted {
+    kind: Kind,
+    table: Vec<Row>,
+    count: u64,
+    shown: Vec<Shown>,
+    more: u64,
 }
 
 #[derive(Serialize)]
@@ -42,6 +66,7 @@ struct Row {
     kind: Kind,
     severity: Severity,
     count: u64,
+    left: u64,
     bytes: String,
 }
 
@@ -50,9 +75,9 @@ struct OfKind {
     kind: Kind,
     severity: Severity,
     count: u64,
+    left: u64,
     meaning: &'static str,
-    mend: Option<String>,
-    command: Option<String>,
+    to_do: Vec<ToDo>,
     /// It can be seen without a click: short, and bad.
     open: bool,
     shown: Vec<Shown>,
@@ -66,6 +91,8 @@ struct Shown {
     uploads: String,
     recovery: String,
     detail: String,
+    /// Why it was accepted.
+    reason: String,
 }
 
 /// An upload that findings concern.
@@ -86,16 +113,7 @@ pub(super) fn of(
         return Ok(Findings::default());
     };
     let tallies = spool.tallies();
-    let (mut advice, mut of_kinds) = (Vec::new(), Vec::new());
-    for each in what_to_do(report, spool)? {
-        match each.about {
-            Some(about) => of_kinds.push((about, each.text, each.command)),
-            None => advice.push(match each.command {
-                Some(command) => format!("{} {command}", each.text),
-                None => each.text.into_owned(),
-            }),
-        }
-    }
+    let mut advice = what_to_do(report, spool)?;
     let mut room = ROOM;
     let mut kinds = Vec::new();
     for kind in kinds_worst_first(&tallies) {
@@ -105,36 +123,89 @@ pub(super) fn of(
             continue;
         }
         let mut of_kind = OfKind::of(kind, &tallies, spool, report, &mut room)?;
-        if let Some(at) = of_kinds
-            .iter()
-            .position(|(about, ..)| about == kind.as_str())
-        {
-            let (_, mend, command) = of_kinds.swap_remove(at);
-            of_kind.mend = Some(mend.into_owned());
-            of_kind.command = command;
-        }
+        let is_own = |each: &mut Advice| each.about.as_deref() == Some(kind.as_str());
+        let own = advice.extract_if(.., is_own);
+        of_kind.to_do = own.map(|each| ToDo::of(None, each)).collect();
         kinds.push(of_kind);
     }
-    let rest = of_kinds.into_iter();
-    advice.extend(rest.map(|(about, text, _)| format!("{about}: {text}")));
+    let accepted = spool.accepted();
+    let accepted = kinds_worst_first(&accepted)
+        .into_iter()
+        .map(|kind| Accepted::of(kind, &accepted, spool, report, &mut room))
+        .collect::<Result<_, _>>()?;
     let (uploads, uploads_more) = concerned(report, seen);
+    let rest = advice
+        .into_iter()
+        .map(|mut each| ToDo::of(each.about.take(), each));
     Ok(Findings {
-        table: tallies.iter().map(Row::of).collect(),
+        table: tallies.iter().map(|row| Row::of(row, report)).collect(),
+        is_repaired: report.left().is_some(),
         kinds,
+        accepted,
         uploads,
         uploads_more,
-        advice,
+        advice: rest.collect(),
     })
 }
 
+impl ToDo {
+    fn of(about: Option<String>, advice: Advice) -> ToDo {
+        let about = about.map_or_else(String::new, |about| about + ": ");
+        ToDo {
+            text: about + &advice.text,
+            command: advice.command,
+        }
+    }
+}
+
 impl Row {
-    fn of((severity, kind, tally): &(Severity, Kind, Tally)) -> Row {
+    fn of((severity, kind, tally): &(Severity, Kind, Tally), report: &Report) -> Row {
+        let left = report.left();
         Row {
             kind: *kind,
             severity: *severity,
             count: tally.findings,
+            left: left.map_or(tally.findings, |left| left.findings(*severity, *kind)),
             bytes: bytes_for_people(tally.bytes),
         }
+    }
+}
+
+impl Accepted {
+    fn of(
+        kind: Kind,
+        tallies: &[(Severity, Kind, Tally)],
+        spool: &Spool,
+        report: &Report,
+        room: &mut usize,
+    ) -> Result<Accepted, ReportError> {
+        let own = || tallies.iter().filter(|(_, other, _)| *other == kind);
+        let mut shown = Vec::new();
+        for (severity, ..) in own() {
+            let most = MOST_ACCEPTED - shown.len();
+            let some = spool.first_accepted(*severity, kind, most)?;
+            take(&mut shown, &some, report, room);
+        }
+        let count: u64 = own().map(|(.., tally)| tally.findings).sum();
+        Ok(Accepted {
+            kind,
+            table: own().map(|row| Row::of(row, report)).collect(),
+            count,
+            more: count - shown.len() as u64,
+            shown,
+        })
+    }
+}
+
+/// Takes as many findings as there is room for.
+fn take(shown: &mut Vec<Shown>, findings: &[Finding], report: &Report, room: &mut usize) {
+    for finding in findings {
+        let one = Shown::of(finding, report);
+        let Some(rest) = room.checked_sub(one.length()) else {
+            return;
+        };
+        *room = rest;
+        shown.push(one);
     }
 }
 
@@ -150,25 +221,20 @@ impl OfKind {
         let own = || tallies.iter().filter(|(_, other, _)| *other == kind);
         let mut shown = Vec::new();
         for (severity, ..) in own() {
-            for finding in spool.first(*severity, kind, MOST_OF_A_KIND - shown.len())? {
-                let one = Shown::of(&finding, report);
-                let Some(rest) = room.checked_sub(one.length()) else {
-                    break;
-                };
-                *room = rest;
-                shown.push(one);
-            }
+            let some = spool.first(*severity, kind, MOST_OF_A_KIND - shown.len())?;
+            take(&mut shown, &some, report, room);
         }
         let worst = own().next().map(|(severity, ..)| *severity);
         let count = own().map(|(.., tally)| tally.findings).sum();
+        let left = own().map(|row| Row::of(row, report).left).sum();
         Ok(OfKind {
             kind,
             severity: worst.unwrap_or(Severity::Notice),
-            open: worst == Some(Severity::Loss) && shown.len() <= MOST_OPEN,
+            open: left > 0 && worst == Some(Severity::Loss) && shown.len() <= MOST_OPEN,
             count,
+            left,
             meaning: kind.meaning(),
-            mend: None,
-            command: None,
+            to_do: Vec::new(),
             more: count - shown.len() as u64,
             shown,
         })
@@ -182,14 +248,21 @@ impl Shown {
             severity: finding.severity,
             subject: cut(subject(finding)),
             uploads: cut(uploads(finding, report)),
-            recovery: cut(recovery(finding)),
+            recovery: cut(mending(finding).or_else(|| recovery(finding))),
             detail: cut(finding.detail.clone()),
+            reason: cut(finding.reason.clone()),
         }
     }
 
     /// What it takes in the page.
     fn length(&self) -> usize {
-        let texts = [&self.subject, &self.uploads, &self.recovery, &self.detail];
+        let texts = [
+            &self.subject,
+            &self.uploads,
+            &self.recovery,
+            &self.detail,
+            &self.reason,
+        ];
         AROUND
             + texts
                 .into_iter()

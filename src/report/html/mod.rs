@@ -5,6 +5,7 @@
 //! the page's own words and styles. The page grows with the kinds of finding and not with findings:
 //! so many of each are shown, and the rest is counted.
 
+mod actions;
 mod bars;
 mod changes;
 mod findings;
@@ -45,7 +46,11 @@ struct Page<'a> {
     took: String,
     severities: Vec<SeverityCard>,
     changes: Option<changes::Changes<'a>>,
+    /// Whether how this run went is kept for the next one.
+    is_kept: bool,
+    actions: Option<actions::Actions>,
     findings: findings::Findings,
+    accepted: Option<AcceptedFiles>,
     bars: Vec<bars::Group>,
     trend: Option<trend::Trend>,
     looked_at: Vec<Line>,
@@ -82,6 +87,15 @@ struct SeverityCard {
     meaning: &'static str,
 }
 
+/// Where findings are accepted.
+#[derive(Serialize)]
+struct AcceptedFiles {
+    findings: u64,
+    files: String,
+    /// What is to be done about their entries.
+    amiss: Vec<String>,
+}
+
 /// What was looked at of one thing.
 #[derive(Serialize)]
 struct Line {
@@ -113,7 +127,14 @@ pub(super) fn write(
         took: for_people(report.seconds),
         severities: spool.map_or_else(Vec::new, |_| severities(report)),
         changes: changes::since(history, &now),
+        is_kept: history.is_kept,
+        actions: actions::of(report),
         findings: findings::of(report, spool, &seen)?,
+        accepted: report.accepted.as_ref().map(|accepted| AcceptedFiles {
+            findings: accepted.findings,
+            files: accepted.files.join(", "),
+            amiss: accepted.amiss(),
+        }),
         bars: bars::of(report, &seen),
         trend: trend::of(history, &now),
         looked_at: looked_at(report)?,
@@ -171,9 +192,6 @@ fn severities(report: &Report) -> Vec<SeverityCard> {
 fn looked_at(report: &Report) -> io::Result<Vec<Line>> {
     let mut text = Vec::new();
     coverage(report, &mut text)?;
-    if let Some(accepted) = &report.accepted {
-        accepted.write(true, &mut text)?;
-    }
     let mut lines: Vec<Line> = Vec::new();
     for line in String::from_utf8_lossy(&text).lines() {
         let line = line.trim();

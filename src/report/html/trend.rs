@@ -190,7 +190,7 @@ mod tests {
         assert!(of(&History::default(), &Run::default()).is_none());
         let history = History {
             runs: vec![Run::default()],
-            unreadable: 0,
+            ..History::default()
         };
         let trend = of(&history, &Run::default()).expect("two runs");
         assert_eq!(trend.runs.len(), 2);
