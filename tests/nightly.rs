@@ -438,15 +438,6 @@ fn a_dry_run_shows_the_commands_and_does_nothing() {
     ];
     assert_eq!(lines, wanted);
     assert!(!server.path("state").exists());
-    // What a process's arguments say, everybody on the machine can read.
-    let source = "postgresql://fossy:hush@db.example.org/fossology";
-    server.edit(
-        &format!("catalog = '{}'", dump.display()),
-        &format!("catalog = '{source}'"),
-    );
-    let line = server.night(&["--dry-run", "--steps", "check"]).text();
-    let is_hidden = !line.contains("--catalog") && !line.contains("hush");
-    assert!(is_hidden && line.contains("CATALOG=*** "), "{line}");
     // Mail needs a mail program.
     assert!(!outcome.complaint().contains("no mail"));
     server.edit("/sendmail'", "/nothing'");
@@ -464,6 +455,15 @@ fn a_dry_run_shows_the_commands_and_does_nothing() {
         quiet.starts_with("FOGOLD_QUIET=false fogold --config "),
         "{quiet}"
     );
+    // What a process's arguments say, everybody on the machine can read.
+    let source = "postgresql://fossy:hush@db.example.org/fossology";
+    server.edit(
+        &format!("catalog = '{}'", dump.display()),
+        &format!("catalog = '{source}'"),
+    );
+    let line = server.night(&["--dry-run", "--steps", "check"]).text();
+    let is_hidden = !line.contains("--catalog") && !line.contains("hush");
+    assert!(is_hidden && line.contains("CATALOG=*** "), "{line}");
 }
 
 #[test]
