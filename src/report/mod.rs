@@ -157,6 +157,9 @@ pub struct ReportCoverage {
     pub sha256: bool,
     /// Which part of the contents was asked for.
     pub slice: String,
+    /// Shards outside of that part that were to be read because they were bad the last time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shards_again: u64,
     /// How long contents were to be read at most, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seconds: Option<u64>,
@@ -176,6 +179,11 @@ impl ReportCoverage {
     fn lacked_time(&self) -> bool {
         self.max_seconds.is_some() && self.shards_read == 0 && self.shards_complete.len() == 256
     }
+}
+
+/// What serde leaves out.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the tree was held against, as reports say it.
@@ -248,10 +256,12 @@ impl Report {
         let coverage = coverage(outcome, tree, options);
         report.catalog = Some(report_catalog(catalog));
         report.upload_names = upload_names(catalog);
+        let knows_bad = |ledger: &ReadSoFar| ledger.fails(fail_on);
         report.exit_status = if !outcome.complete {
             3
         } else {
-            u8::from(outcome.findings.fails(fail_on))
+            let known = coverage.ledger.as_ref().is_some_and(knows_bad);
+            u8::from(outcome.findings.fails(fail_on) || known)
         };
         report.verdict = report.check_verdict(&coverage);
         report.coverage = LookedAt::Repository(coverage);
@@ -356,6 +366,16 @@ impl Report {
                 grouped(recoverable)
             ),
         };
+        let known = coverage.ledger.as_ref();
+        let (bad_unread, lost_unread) =
+            known.map_or((0, 0), |known| (known.bad_unread, known.lost_unread));
+        let state = match known.and_then(ReadSoFar::in_verdict) {
+            Some(known) if (loss, recoverable) == (0, 0) => {
+                format!("{known}; in what was looked at, {state}")
+            }
+            Some(known) => format!("{state}; {known}"),
+            None => state,
+        };
         let state = match &coverage.types[..] {
             [_, _, _] => state,
             some => format!(
@@ -378,9 +398,9 @@ impl Report {
         };
         let word = if !self.complete {
             "INCOMPLETE"
-        } else if loss > 0 {
+        } else if loss > 0 || lost_unread > 0 {
             "LOSS"
-        } else if recoverable > 0 {
+        } else if recoverable > 0 || bad_unread > 0 {
             "DAMAGED"
         } else {
             "OK"
@@ -396,8 +416,12 @@ impl Report {
         } else if coverage.slice == "1/1" {
             format!("contents of {} read", grouped(coverage.read.files))
         } else {
+            let again = match coverage.shards_again {
+                0 => String::new(),
+                n => format!(" and {} that had bad contents", counted(n, "more shard")),
+            };
             format!(
-                "contents of {} read: slice {}",
+                "contents of {} read: slice {}{again}",
                 grouped(coverage.read.files),
                 coverage.slice
             )
@@ -455,6 +479,7 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
         verify: options.verify,
         sha256: options.sha256,
         slice: options.slice.to_string(),
+        shards_again: outcome.read_again,
         max_seconds: outcome.time_limit.map(|length| length.as_secs()),
         read: *read,
         shards_read: outcome.shards_read,

@@ -79,7 +79,7 @@ const METRICS: [(&str, &str); 24] = [
     ),
     (
         "fogold_bad_shards",
-        "Parts of 256 in which contents were bad when they were last read (with --state)",
+        "Parts of 256 in which contents were bad when last read, and are not accepted (with --state)",
     ),
     (
         "fogold_last_good_backup_timestamp_seconds",
@@ -344,6 +344,8 @@ mod tests {
             days: Some(1),
             never: 3,
             bad: 0,
+            bad_unread: 0,
+            lost_unread: 0,
         });
         let text = text(known);
         assert!(
