@@ -76,6 +76,7 @@ pub(super) fn run(
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
     let output = arguments.output.output(global, progress)?;
+    output.is_about(&arguments.store);
     let last = output.clone();
     interrupt.set_last_word(Box::new(move || {
         // The process ends here; there is nobody to tell of a closed output.

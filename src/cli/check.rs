@@ -204,6 +204,7 @@ fn attempt(
     arguments.low_impact.apply(progress);
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
+    output.is_about(tree.path());
     output.refuse_inside(tree.path(), "the repository")?;
     let begin = arguments.write_accept.as_deref();
     let begin = begin.map(|path| NewFile::at(path, tree.path()));

@@ -91,6 +91,9 @@ pub struct Report {
     pub coverage: LookedAt,
     /// What the tree was held against.
     pub catalog: Option<ReportCatalog>,
+    /// The repository or store that a run which came to nothing was about.
+    #[serde(skip)]
+    about: Option<String>,
     /// The file names of uploads, for people.
     #[serde(skip)]
     upload_names: BTreeMap<i32, String>,
@@ -318,8 +321,15 @@ impl Report {
             accepted: None,
             coverage: LookedAt::Repository(ReportCoverage::default()),
             catalog: None,
+            about: None,
             upload_names: BTreeMap::new(),
         }
+    }
+
+    /// The report of the same run, which came to nothing, on a repository or store.
+    pub fn about(mut self, subject: &Path) -> Report {
+        self.about = Some(subject.display().to_string());
+        self
     }
 
     fn count(&mut self, findings: &Spool) {

@@ -42,7 +42,8 @@ const METRICS: [(&str, &str); 24] = [
     ),
     (
         "fogold_severity_findings",
-        "Findings of the last run by severity: loss, recoverable, waste, notice",
+        "Findings of the last run by severity: loss, recoverable, waste, notice; after a run that \
+         was not complete no less than of the last complete one (with --state)",
     ),
     (
         "fogold_findings",
@@ -126,7 +127,7 @@ pub(super) fn write(
     };
     samples.of_run(report, findings.is_some(), history);
     if let Some(findings) = findings {
-        samples.of_findings(report, findings);
+        samples.of_findings(findings);
     }
     samples.of_coverage(report);
     samples.write(out)
@@ -157,7 +158,9 @@ impl Samples {
         let status = u64::from(report.exit_status);
         self.count("fogold_last_run_exit_status", &[], status);
         self.count("fogold_last_run_complete", &[], u64::from(report.complete));
-        let own = history.runs.iter().filter(|run| run.command == now.command);
+        self.of_severities(&now, history);
+        let own = history.runs.iter();
+        let own = own.filter(|run| run.is_of_the_line_of(&now));
         let with_now: Vec<&Run> = own.chain([&now]).collect();
         let complete = with_now.iter().rev().find(|run| run.complete);
         self.time(
@@ -172,21 +175,30 @@ impl Samples {
         );
     }
 
+    /// Findings by severity. A run that failed, or did not see everything, takes back nothing of what the
+    /// last complete one has found.
+    fn of_severities(&mut self, now: &Run, history: &History) {
+        let own = Some(now).filter(|now| now.judged);
+        let before = match now.complete {
+            true => None,
+            false => history.last_judged(now),
+        };
+        for severity in Severity::ALL {
+            let name = severity.as_str();
+            let runs = own.into_iter().chain(before);
+            if let Some(most) = runs.map(|run| run.severity(name)).max() {
+                self.count("fogold_severity_findings", &[("severity", name)], most);
+            }
+        }
+    }
+
     fn time(&mut self, metric: &'static str, time: Option<f64>) {
         if let Some(time) = time {
             self.add(metric, &[], time);
         }
     }
 
-    fn of_findings(&mut self, report: &Report, findings: &Spool) {
-        for severity in Severity::ALL {
-            let label = [("severity", severity.as_str())];
-            self.count(
-                "fogold_severity_findings",
-                &label,
-                report.severity(severity),
-            );
-        }
+    fn of_findings(&mut self, findings: &Spool) {
         for (severity, kind, tally) in findings.tallies() {
             let labels = [("kind", kind.as_str()), ("severity", severity.as_str())];
             self.count("fogold_findings", &labels, tally.findings);
@@ -386,5 +398,57 @@ mod tests {
         }
         // Nothing was looked at, so nothing is said to be well.
         assert!(!text.contains("_findings{"), "{text}");
+    }
+
+    /// A run of a store or repository that has come to its end.
+    fn complete(command: &str, subject: &str, losses: u64) -> Run {
+        Run {
+            command: command.to_owned(),
+            subject: subject.to_owned(),
+            types: vec!["gold".to_owned()],
+            complete: true,
+            judged: true,
+            severities: BTreeMap::from([("loss".to_owned(), losses)]),
+            set: Some(super::super::RunSet {
+                finished: "2026-11-01T00:00:00Z".to_owned(),
+                ..super::super::RunSet::default()
+            }),
+            ..Run::default()
+        }
+    }
+
+    /// The metrics of a run that fails after these.
+    fn after_failing(command: &'static str, subject: &str, runs: Vec<Run>) -> String {
+        let failed = Report::of_failure(command, super::super::Clock::start(), 3, "no catalog");
+        let failed = failed.about(std::path::Path::new(subject));
+        let history = History {
+            runs,
+            unreadable: 0,
+        };
+        let mut out = Vec::new();
+        write(&failed, None, &history, &mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_check_that_failed_takes_back_no_loss() {
+        let runs = || vec![complete("check", "/r", 2), complete("check", "/other", 7)];
+        let text = after_failing("check", "/r", runs());
+        let line = "fogold_severity_findings{command=\"check\",severity=\"loss\"} 2\n";
+        assert!(text.contains(line), "{text}");
+        let line = "fogold_severity_findings{command=\"check\",severity=\"recoverable\"} 0\n";
+        assert!(text.contains(line), "{text}");
+        let text = after_failing("check", "/new", runs());
+        assert!(!text.contains("_findings{"), "{text}");
+    }
+
+    #[test]
+    fn another_store_lends_no_good_backup() {
+        let runs = || vec![complete("backup", "/a", 0)];
+        let metric = "fogold_last_good_backup_timestamp_seconds";
+        assert!(after_failing("backup", "/a", runs()).contains(metric));
+        let text = after_failing("backup", "/b", runs());
+        assert!(!text.contains(metric), "{text}");
+        assert!(!text.contains("last_complete_run"), "{text}");
     }
 }
