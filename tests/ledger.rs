@@ -92,10 +92,12 @@ impl Server {
         };
         let mut files = self.made_up.files("files");
         files.retain(|path| !is_gold(path) && !path.ends_with(".0"));
-        let path = self
-            .made_up
-            .repository()
-            .join(files.last().expect("a file"));
+        self.overwrite(files.last().expect("a file"))
+    }
+
+    /// Writes something else of the same length into a file; gives its path and what was in it.
+    fn overwrite(&self, path: &str) -> (PathBuf, Vec<u8>) {
+        let path = self.made_up.repository().join(path);
         let before = fs::read(&path).expect("its contents");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).expect("its mode");
         fs::write(&path, "x".repeat(before.len())).expect("spoilt");
@@ -221,6 +223,73 @@ fn what_was_bad_is_looked_at_first_and_until_it_is_good() {
     let types = server.check().args(["--types", "gold"]).run();
     assert_eq!(number(&types, "/ledger/never"), 0);
     assert_eq!(server.noted().len(), 4);
+}
+
+#[test]
+fn a_night_after_the_damage_does_not_say_that_all_is_well() {
+    let server = Server::new();
+    let golds = server.made_up.files("gold");
+    let (path, _) = server.overwrite(golds.last().expect("a gold"));
+    let number_of = |shard: &str| u16::from_str_radix(shard, 16).expect("hex") % 28 + 1;
+    let (day, next) = {
+        let day = number_of(&shard_of(&path));
+        (format!("{day}/28"), format!("{}/28", day % 28 + 1))
+    };
+    let verdict = |run: &Outcome| run.report()["verdict"].as_str().expect("text").to_owned();
+    server.check().args(["--slice", &day]).run().assert_code(1);
+    // Another part of the contents, and the damage again.
+    let night = server.check().args(["--slice", &next]).run();
+    night.assert_code(1);
+    assert_eq!(night.findings()[0]["kind"], "corrupt");
+    assert_eq!(number(&night, "/shards_again"), 1);
+    let text = verdict(&night);
+    assert!(
+        text.starts_with("DAMAGED: ")
+            && text.ends_with(&format!(
+                "slice {next} and 1 more shard that had bad contents"
+            )),
+        "{text}"
+    );
+    // A run that reads nothing knows of it.
+    let listing = || {
+        Fogold::check(&server.made_up.repository(), &server.dump)
+            .arg("--state")
+            .arg(server.state())
+    };
+    let run = listing().run();
+    run.assert_code(1);
+    let text = verdict(&run);
+    assert!(
+        text.starts_with("DAMAGED: 1 shard had bad contents when it was last read"),
+        "{text}"
+    );
+    assert_eq!(number(&run, "/ledger/bad_unread"), 1);
+    listing().args(["--fail-on", "never"]).run().assert_code(0);
+    listing().args(["--fail-on", "loss"]).run().assert_code(0);
+    // What is accepted fails no run, read or not.
+    let accepted = server.made_up.directory().join("accepted.toml");
+    let begin = server.check().args(["--slice", &next, "--write-accept"]);
+    begin.arg(&accepted).run().assert_code(1);
+    let run = server.check().args(["--slice", &next, "--accept"]);
+    let run = run.arg(&accepted).run();
+    run.assert_code(0);
+    assert_eq!(number(&run, "/ledger/bad"), 0);
+    listing().run().assert_code(0);
+    let again = server.check().args(["--slice", &next]).run();
+    again.assert_code(1);
+}
+
+#[test]
+fn an_empty_repository_was_not_read() {
+    let server = Server::new();
+    let host = server.made_up.repository().join("localhost");
+    fs::rename(&host, server.made_up.directory().join("elsewhere")).expect("moved away");
+    fs::create_dir(&host).expect("an empty directory");
+    let run = server.check().args(["--allow-empty"]).run();
+    run.assert_code(1);
+    let never = number(&run, "/ledger/never");
+    assert!(never > 200, "{never} of 256 hold files");
+    assert_eq!(number(&run, "/read/files"), 0);
 }
 
 #[test]

@@ -390,6 +390,7 @@ fn metrics_are_those_that_dashboard_and_alerts_ask_for() {
     let other = [
         "fogold_oldest_verified_shard_timestamp_seconds",
         "fogold_never_verified_shards",
+        "fogold_bad_shards",
         "fogold_drill_step_duration_seconds",
     ];
     for file in [
@@ -405,6 +406,51 @@ fn metrics_are_those_that_dashboard_and_alerts_ask_for() {
             assert!(known, "{file}: {metric}");
         }
     }
+}
+
+#[test]
+fn a_run_that_fails_tells_of_its_own_line_what_was_known() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    let path = |name: &str| at(name).display().to_string();
+    fs::create_dir_all(at("repository/localhost/gold")).expect("a repository");
+    fs::create_dir(at("state")).expect("a directory");
+    let lines = [
+        json!({
+            "command": "check", "subject": path("repository"), "complete": true, "judged": true,
+            "types": ["gold", "files", "license"], "severities": { "loss": 2 },
+            "started": "2026-11-01T00:00:00Z",
+        }),
+        json!({
+            "command": "backup", "subject": path("a"), "complete": true, "judged": true,
+            "types": ["full"], "started": "2026-11-01T00:00:00Z",
+            "set": { "finished": "2026-11-01T00:00:00Z" },
+        }),
+    ];
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(at("state/history.ndjson"), lines).expect("a history");
+    let metrics = |arguments: &[&str]| {
+        Fogold::new(arguments)
+            .args(["--depth", "3", "--repository"])
+            .arg(at("repository"))
+            .arg("--state")
+            .arg(at("state"))
+            .arg("--report")
+            .arg(at("now.prom"))
+            .run()
+            .assert_code(3);
+        fs::read_to_string(at("now.prom")).expect("metrics")
+    };
+    let text = metrics(&["check", "--catalog", &path("no-dump")]);
+    let loss = "fogold_severity_findings{command=\"check\",severity=\"loss\"} 2\n";
+    assert!(text.contains(loss), "{text}");
+    let when = "fogold_last_complete_run_timestamp_seconds{command=\"check\"} 1793491200\n";
+    assert!(text.contains(when), "{text}");
+    let good = "fogold_last_good_backup_timestamp_seconds{";
+    let text = metrics(&["backup", "--full", &path("a"), "--dump", &path("no-dump")]);
+    assert!(text.contains(good), "{text}");
+    let text = metrics(&["backup", "--full", &path("b"), "--dump", &path("no-dump")]);
+    assert!(!text.contains(good), "{text}");
 }
 
 #[test]

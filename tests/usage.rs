@@ -327,3 +327,26 @@ fn a_role_that_may_not_read_names_is_told_numbers() {
     by("folder").assert_code(0);
     server.sql("DROP OWNED BY usage_few; DROP ROLE usage_few");
 }
+
+#[test]
+fn a_repository_that_is_not_mounted_can_be_done_without() {
+    let made_up = MadeUp::small();
+    let dump = made_up.dump();
+    for host in fs::read_dir(made_up.repository()).expect("hosts") {
+        let host = host.expect("a host").path();
+        fs::remove_dir_all(&host).expect("emptied");
+        fs::create_dir(&host).expect("a mount point");
+    }
+    let usage = |more: &[&str]| {
+        let usage = Fogold::new(["usage", "--sysconfdir"]).arg(made_up.sysconfdir());
+        usage.arg("--catalog").arg(&dump).args(more).run()
+    };
+    let run = usage(&[]);
+    run.assert_code(3);
+    let complaint = run.complaint();
+    assert!(
+        complaint.contains("is it mounted? (--no-tree counts by the rows alone)"),
+        "{complaint}"
+    );
+    usage(&["--no-tree"]).assert_code(0);
+}

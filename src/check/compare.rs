@@ -32,7 +32,9 @@ pub(super) struct Compared {
     pub faults: HashMap<(bool, bool), u64>,
     /// A directory of the shard could not be read.
     pub incomplete: bool,
-    /// Of each type whose contents were read to their end, whether they were good.
+    /// Its contents were read to their end.
+    pub is_read: bool,
+    /// Of each type of which there were contents to read, or none was expected, whether they were good.
     pub contents: Vec<(RepositoryType, bool)>,
 }
 
@@ -69,6 +71,8 @@ pub(super) struct Comparer<'a> {
     pub monitor: &'a dyn Monitor,
     /// Unreadable directories above the shards.
     pub unreadable_above: Vec<TreePath>,
+    /// Hosts in which no file lies.
+    pub empty_hosts: Vec<String>,
     /// Whose contents are read.
     pub reads: &'a Reads<'a>,
     /// Reads in place of `--verify`.
@@ -109,7 +113,8 @@ impl Comparer<'_> {
         files.retain(|file| !matches!(file.contents, Contents::Vanished));
         let is_read = self.companion.is_none() && self.reads.contains(shard);
         if is_read && self.unreadable_above.is_empty() {
-            compared.contents = self.contents(&files, compared.incomplete);
+            compared.is_read = true;
+            compared.contents = self.contents(&files, &pfiles, compared.incomplete);
         }
         if let Some(companion) = companion {
             let listed: Vec<Listed> = files
@@ -157,8 +162,14 @@ impl Comparer<'_> {
         self.list(shard, None)
     }
 
-    /// Of each type that is reported on, whether all contents that were read are good.
-    fn contents(&self, files: &[File], incomplete: bool) -> Vec<(RepositoryType, bool)> {
+    /// Of each type that is reported on, whether all contents that were read are good. Where files are
+    /// expected and none is there, as in a host that is not mounted, nothing was read.
+    fn contents(
+        &self,
+        files: &[File],
+        pfiles: &ShardPfiles,
+        incomplete: bool,
+    ) -> Vec<(RepositoryType, bool)> {
         let is_bad = |file: &&File| {
             matches!(
                 file.contents,
@@ -168,8 +179,29 @@ impl Comparer<'_> {
         let bad: Vec<RepositoryType> = files.iter().filter(is_bad).map(|file| file.ty).collect();
         let types = self.options.types.iter();
         types
+            .filter(|ty| !self.lacks_all(**ty, files, pfiles))
             .map(|ty| (*ty, !incomplete && !bad.contains(ty)))
             .collect()
+    }
+
+    /// Whether files of a type are expected and there is none, in the shard or in a host that is empty.
+    fn lacks_all(&self, ty: RepositoryType, files: &[File], pfiles: &ShardPfiles) -> bool {
+        let hosts = &self.tree.layout().hosts;
+        let is_expected = |pfile: &&Pfile| match ty {
+            RepositoryType::Gold => pfile.in_gold(),
+            RepositoryType::Files => pfile.in_files(),
+            _ => false,
+        };
+        let mut expected = pfiles.pfiles().iter().filter(is_expected).peekable();
+        if expected.peek().is_some() && !files.iter().any(|file| file.ty == ty) {
+            return true;
+        }
+        !self.empty_hosts.is_empty()
+            && expected.any(|pfile| {
+                let name = pfile.name.to_string();
+                let host = hosts.claimants(ty, name.as_bytes()).next();
+                host.is_some_and(|host| self.empty_hosts.iter().any(|empty| empty == host))
+            })
     }
 
     /// Turns what the tree holds besides files into drafts.

@@ -296,6 +296,8 @@ pub struct Outcome {
     pub complete_shards: Vec<Shard>,
     /// The shards whose contents were read to their end.
     pub shards_read: u64,
+    /// The shards outside of the slice that were to be read because they were bad the last time.
+    pub read_again: u64,
     /// How long contents were read at most.
     pub time_limit: Option<Duration>,
     /// How far the repository has been read, by this run and those before it.
@@ -381,9 +383,10 @@ pub fn run_with(
         .filter(|odd| matches!(odd.what, OddWhat::Unreadable(_)))
         .map(|odd| odd.path.clone())
         .collect::<Vec<_>>();
-    if unreadable_above.is_empty() {
-        make_sure_of_files(tree, catalog, &survey, options)?;
-    }
+    let empty_hosts = match unreadable_above.is_empty() {
+        true => make_sure_of_files(tree, catalog, &survey, options)?,
+        false => Vec::new(),
+    };
     let top_strays = std::mem::take(&mut survey.top.strays);
     let summary = catalog.summary();
     monitor.phase(Phase::Tree, Some(summary.gold.files + summary.files.files));
@@ -396,6 +399,7 @@ pub fn run_with(
         options,
         monitor,
         unreadable_above,
+        empty_hosts,
         reads: &reads,
         companion: aids.companion,
     };
@@ -479,7 +483,7 @@ pub fn run_with(
     share_out(threads, &Silent, |shards| {
         let mut prover = options.prover(false);
         for shard in shards.map(Shard) {
-            findings.deliver(u16::from(shard.0) + 1, settler.settle(shard, &mut prover)?)?;
+            findings.deliver(batch_of(shard), settler.settle(shard, &mut prover)?)?;
             monitor.advance(1, 0);
         }
         Ok::<(), CatalogError>(())
@@ -495,16 +499,47 @@ pub fn run_with(
         Some(accepted) => Some(accepted.set_apart(&findings, judged)?),
         None => None,
     };
+    if let Some(ledger) = aids.ledger {
+        let worst = worst_contents(&findings);
+        ledger.judge(|shard| worst.get(&shard).copied());
+    }
     Ok(Outcome {
         findings,
         coverage: seen.coverage,
         complete,
         complete_shards: seen.complete_shards,
         shards_read: seen.shards_read,
+        read_again: reads.again(),
         time_limit: aids.time_limit.map(|limit| limit.length),
         standing: aids.ledger.map(|ledger| ledger.standing(&options.types)),
         accepted,
     })
+}
+
+/// The worst that was found of bad contents and counts, by shard.
+fn worst_contents(findings: &Spool) -> BTreeMap<Shard, Severity> {
+    let mut worst = BTreeMap::new();
+    for severity in Severity::ALL {
+        for kind in [Kind::Corrupt, Kind::Unreadable] {
+            for batch in findings.batches(severity, kind) {
+                if let Some(shard) = shard_of(batch) {
+                    worst.entry(shard).or_insert(severity);
+                }
+            }
+        }
+    }
+    worst
+}
+
+/// The number of a shard's batch of findings.
+fn batch_of(shard: Shard) -> u16 {
+    u16::from(shard.0) + 1
+}
+
+/// The shard of a batch; `None` for what is above the shards.
+fn shard_of(batch: u16) -> Option<Shard> {
+    let number = u8::try_from(batch.checked_sub(1)?).ok()?;
+    Some(Shard(number))
 }
 
 /// The order in which shards are compared: where time is short, the ledger knows what comes first.
@@ -604,7 +639,7 @@ fn compare_shards(
             ledger.note(shard, began, &compared.contents);
         }
         seen.add(Seen {
-            shards_read: u64::from(!compared.contents.is_empty()),
+            shards_read: u64::from(compared.is_read),
             coverage: compared.coverage,
             complete_shards: (!compared.incomplete)
                 .then_some(shard)
@@ -643,13 +678,14 @@ fn settle_above(
 }
 
 /// Refuses a repository, or a host's part of it, that is empty although the catalog knows files
-/// there, and a tree none of whose files stands at the configured depth.
+/// there, and a tree none of whose files stands at the configured depth. Gives the hosts that are empty
+/// and may be so.
 fn make_sure_of_files(
     tree: &Tree,
     catalog: &Catalog,
     survey: &Survey,
     options: &Options,
-) -> Result<(), CheckError> {
+) -> Result<Vec<String>, CheckError> {
     let layout = tree.layout();
     refuse_links(tree)?;
     let mut at_depth = false;
@@ -672,8 +708,10 @@ fn make_sure_of_files(
             found,
         });
     }
+    let empty: Vec<&str> = empty.into_iter().flatten().collect();
+    let owned = || empty.iter().map(|host| (*host).to_owned()).collect();
     if options.allow_empty {
-        return Ok(());
+        return Ok(owned());
     }
     let summary = catalog.summary();
     if any_file && summary.uploads.is_empty() && summary.pfile_rows == 0 {
@@ -695,7 +733,7 @@ fn make_sure_of_files(
         });
     }
     // Names that no host claims lie below the root itself, which is there.
-    for host in empty.into_iter().flatten() {
+    for host in &empty {
         if expects_files_on(tree, catalog, host)? {
             return Err(CheckError::NotMounted {
                 path: tree.path().join(host),
@@ -703,7 +741,7 @@ fn make_sure_of_files(
             });
         }
     }
-    Ok(())
+    Ok(owned())
 }
 
 /// Where files lie that no host of the configuration claims: a renamed host looks like one that is

@@ -31,6 +31,8 @@ pub(super) struct Reads<'a> {
     options: &'a Options,
     limit: Option<TimeLimit>,
     ledger: Option<&'a Ledger>,
+    /// Shards outside of the slice that were bad when they were last read.
+    again: Vec<Shard>,
     given_up: [AtomicBool; 256],
 }
 
@@ -44,6 +46,7 @@ impl<'a> Reads<'a> {
             options,
             limit,
             ledger,
+            again: outside_of_the_slice(options, ledger),
             given_up: [const { AtomicBool::new(false) }; 256],
         }
     }
@@ -63,7 +66,13 @@ impl<'a> Reads<'a> {
 
     /// Whether the contents of a shard are read, or were.
     pub(super) fn contains(&self, shard: Shard) -> bool {
-        self.options.reads(shard) && !self.given_up[shard.index()].load(Ordering::Relaxed)
+        let is_wanted = self.options.reads(shard) || self.again.contains(&shard);
+        is_wanted && !self.given_up[shard.index()].load(Ordering::Relaxed)
+    }
+
+    /// How many shards outside of the slice are read, because they were bad.
+    pub(super) fn again(&self) -> u64 {
+        self.again.len() as u64
     }
 
     /// A monitor that asks to stop when the time is over, too, and keeps the ledger up to date.
@@ -78,6 +87,17 @@ impl<'a> Reads<'a> {
             is_over: AtomicBool::new(false),
         }
     }
+}
+
+/// The shards that a slice leaves out and that must not wait for their turn: until they are good again,
+/// every run is to tell of them.
+fn outside_of_the_slice(options: &Options, ledger: Option<&Ledger>) -> Vec<Shard> {
+    let Some(ledger) = ledger.filter(|_| options.verify) else {
+        return Vec::new();
+    };
+    let mut shards = ledger.bad_first(&options.types);
+    shards.retain(|shard| !options.reads(*shard));
+    shards
 }
 
 /// Asks to stop when the time is over.

@@ -76,6 +76,7 @@ pub(super) fn run(
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
     let output = arguments.output.output(global, progress)?;
+    output.is_about(&arguments.store);
     let last = output.clone();
     interrupt.set_last_word(Box::new(move || {
         // The process ends here; there is nobody to tell of a closed output.
@@ -92,7 +93,7 @@ pub(super) fn run(
     match result {
         Ok((made, store, is_started, accepted)) => {
             let mut report = Report::of_backup(&made, accepted.as_ref(), &store, clock)
-                .about(global.same_server(&[store.path().to_owned()]));
+                .to_advise_on(global.same_server(&[store.path().to_owned()]));
             if !is_started {
                 // The set is whole, and the server does not work: never 0.
                 report.exit_status = exit::WORLD;

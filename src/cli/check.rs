@@ -204,6 +204,7 @@ fn attempt(
     arguments.low_impact.apply(progress);
     let sysconf = place::sysconf(global)?;
     let tree = place::tree(global, sysconf.as_ref())?;
+    output.is_about(tree.path());
     output.refuse_inside(tree.path(), "the repository")?;
     let begin = arguments.write_accept.as_deref();
     let begin = begin.map(|path| NewFile::at(path, tree.path()));
@@ -274,7 +275,7 @@ fn attempt(
         arguments.fail_on,
         clock,
     )
-    .about(global.same_server(&arguments.store));
+    .to_advise_on(global.same_server(&arguments.store));
     if let Err(error) = noted {
         // The next run would read the same contents again, and none the rest: never 0.
         report.exit_status = exit::WORLD;

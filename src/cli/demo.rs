@@ -89,7 +89,7 @@ pub(super) fn run(
         clock,
     )
     // Not of the server that this machine may have.
-    .about(SameServer {
+    .to_advise_on(SameServer {
         options: vec![
             "-c".to_owned(),
             directory.join("sysconf").display().to_string(),

@@ -1,5 +1,6 @@
 //! Where a report goes: standard output, and files.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,7 @@ impl OutputArguments {
                 .map(|path| with_format(path))
                 .collect::<Result<_, _>>()?,
             refused: OnceLock::new(),
+            subject: OnceLock::new(),
             past: Past::read(global, progress)?,
         })
     }
@@ -86,11 +88,28 @@ pub(super) struct Output {
     files: Vec<(PathBuf, Format)>,
     /// A file that lies where nothing may be written: then no file is.
     refused: OnceLock<PathBuf>,
+    /// What the run is about, as soon as that is known.
+    subject: OnceLock<PathBuf>,
     past: Past,
 }
 
 impl Output {
+    /// Notes the repository or store that the run is about, for the report of a run that comes to
+    /// nothing: what is known of another one does not belong there.
+    pub(super) fn is_about(&self, subject: &Path) {
+        self.subject.get_or_init(|| subject.to_owned());
+    }
+
+    /// A report with its subject, where it has none of its own.
+    fn with_subject<'r>(&self, report: &'r Report, findings: Option<&Spool>) -> Cow<'r, Report> {
+        match (self.subject.get(), findings) {
+            (Some(subject), None) => Cow::Owned(report.clone().about(subject)),
+            _ => Cow::Borrowed(report),
+        }
+    }
+
     pub(super) fn write(&self, report: &Report, findings: Option<&Spool>) -> Result<(), Failure> {
+        let report = &*self.with_subject(report, findings);
         for (path, format) in &self.files {
             self.write_file(path, *format, report, findings)?;
         }
@@ -118,6 +137,7 @@ impl Output {
     /// Tells programs that nothing was done: an old report would go on saying that all is well.
     /// People are told on standard error.
     pub(super) fn write_failure(&self, report: &Report, progress: &Progress) {
+        let report = &*self.with_subject(report, None);
         let mut written = Vec::new();
         if self.refused.get().is_none() {
             let files = self.files.iter();

@@ -67,6 +67,7 @@ fn attempt(
     output: &Output,
     clock: Clock,
 ) -> Result<u8, Failure> {
+    output.is_about(&arguments.store);
     let store = Store::open_read_only(&arguments.store)?;
     output.refuse_inside(store.path(), "the store")?;
     let last = output.clone();

@@ -1,5 +1,7 @@
 //! Why there are no figures.
 
+use std::path::PathBuf;
+
 use crate::catalog::CatalogError;
 use crate::check::{CheckError, CompanionError};
 use crate::manifest::ManifestError;
@@ -14,7 +16,29 @@ pub enum FiguresError {
     Catalog(#[from] CatalogError),
     /// The repository.
     #[error(transparent)]
-    Check(#[from] CheckError),
+    Check(CheckError),
+    /// The repository, or a host's part of it, is empty although the catalog knows files there.
+    #[error("{} holds no file, but the database knows {known}: is it mounted?{}", path.display(), without_it(*could_do_without))]
+    NotMounted {
+        /// The root, or the host's directory.
+        path: PathBuf,
+        /// What the database knows there.
+        known: String,
+        /// The rows alone are enough for some of what was asked.
+        could_do_without: bool,
+    },
+    /// The database knows nothing at all, and the repository holds files.
+    #[error(
+        "the database knows no upload and no file, but {} holds files: is it the right database?{}",
+        path.display(),
+        without_it(*could_do_without)
+    )]
+    EmptyDatabase {
+        /// The root.
+        path: PathBuf,
+        /// The rows alone are enough for some of what was asked.
+        could_do_without: bool,
+    },
     /// What a set would hold.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -44,7 +68,37 @@ pub enum FiguresError {
     },
 }
 
+/// How to go on without the tree.
+fn without_it(could_do_without: bool) -> &'static str {
+    match could_do_without {
+        true => " (--no-tree counts by the rows alone)",
+        false => "",
+    }
+}
+
+impl From<CheckError> for FiguresError {
+    fn from(error: CheckError) -> FiguresError {
+        FiguresError::of_check(error, false)
+    }
+}
+
 impl FiguresError {
+    /// What a check that the figures went along with says. It has flags that are not theirs.
+    pub(super) fn of_check(error: CheckError, could_do_without: bool) -> FiguresError {
+        match error {
+            CheckError::NotMounted { path, known } => FiguresError::NotMounted {
+                path,
+                known,
+                could_do_without,
+            },
+            CheckError::EmptyDatabase { path } => FiguresError::EmptyDatabase {
+                path,
+                could_do_without,
+            },
+            other => FiguresError::Check(other),
+        }
+    }
+
     /// Whether what was asked cannot be meant (exit status 2), rather than the world being in the
     /// way (exit status 3).
     pub fn is_misuse(&self) -> bool {
@@ -54,7 +108,10 @@ impl FiguresError {
             FiguresError::Manifest(error) => error.is_misuse(),
             FiguresError::Store(error) => error.is_misuse(),
             FiguresError::NotInCatalog { .. } => true,
-            FiguresError::Companion(_) | FiguresError::NoFolders { .. } => false,
+            FiguresError::Companion(_)
+            | FiguresError::NoFolders { .. }
+            | FiguresError::NotMounted { .. }
+            | FiguresError::EmptyDatabase { .. } => false,
         }
     }
 }

@@ -202,7 +202,7 @@ fn without_a_way(kind: Kind) -> &'static str {
 impl Report {
     /// Says of which server and stores the report is, so that its commands are about the same.
     #[must_use]
-    pub fn about(self, same_server: SameServer) -> Report {
+    pub fn to_advise_on(self, same_server: SameServer) -> Report {
         Report {
             same_server,
             ..self
@@ -288,7 +288,7 @@ mod tests {
     use crate::report::{Clock, ReportCatalog, ReportCoverage};
 
     fn report(kind: &str) -> Report {
-        let mut report = Report::of_nothing("check", Clock::start()).about(SameServer {
+        let mut report = Report::of_nothing("check", Clock::start()).to_advise_on(SameServer {
             options: vec!["-c".to_owned(), "/srv/my fossology".to_owned()],
             catalog: Some("day.sql".to_owned()),
             stores: vec!["/backup/a".to_owned(), "/backup/b".to_owned()],
@@ -383,7 +383,7 @@ mod tests {
             scratch.path(),
             &[(Severity::Recoverable, Some(Recovery::Backup))],
         );
-        let report = report("live").about(SameServer::default());
+        let report = report("live").to_advise_on(SameServer::default());
         let command = &told(&report, &spool)[0].1;
         assert_eq!(
             command,

@@ -106,6 +106,9 @@ impl Run {
             LookedAt::Drilled(drilled) => run.subject.clone_from(&drilled.store),
             LookedAt::Manifest(manifest) => run.types = vec![manifest.kind.to_string()],
         }
+        if let Some(about) = report.about.as_ref().filter(|_| run.subject.is_empty()) {
+            run.subject.clone_from(about);
+        }
         run
     }
 
@@ -158,12 +161,13 @@ impl Run {
             && self.types == other.types
     }
 
-    /// Whether the two belong to one line of runs. One that came to nothing does not know what it was
-    /// about, and counts for all.
-    fn is_of_the_line_of(&self, other: &Run) -> bool {
-        let anything = |run: &Run| run.subject.is_empty();
-        let is_about_the_same = self.subject == other.subject && self.types == other.types;
-        self.command == other.command && (is_about_the_same || anything(self) || anything(other))
+    /// Whether the two belong to one line of runs. One that came to nothing may not know what it was
+    /// about, or which types, and counts for all.
+    pub(super) fn is_of_the_line_of(&self, other: &Run) -> bool {
+        let any = |is_empty: fn(&Run) -> bool| is_empty(self) || is_empty(other);
+        self.command == other.command
+            && (self.subject == other.subject || any(|run| run.subject.is_empty()))
+            && (self.types == other.types || any(|run| run.types.is_empty()))
     }
 }
 
@@ -227,6 +231,12 @@ impl History {
             .iter()
             .rev()
             .find(|earlier| earlier.complete && earlier.is_like(run))
+    }
+
+    /// The last complete run of the same line in which findings were looked for.
+    pub(super) fn last_judged(&self, run: &Run) -> Option<&Run> {
+        let mut earlier = self.runs.iter().rev();
+        earlier.find(|earlier| earlier.complete && earlier.judged && earlier.is_of_the_line_of(run))
     }
 
     /// The last `most` runs of the same command on the same repository or store, the newest last.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::counted;
-use crate::check::Standing;
+use crate::check::{FailOn, Kind, Severity, Standing};
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -17,8 +17,13 @@ pub struct ReadSoFar {
     pub days: Option<u64>,
     /// Shards that were never read to their end.
     pub never: u64,
-    /// Shards in which something was corrupt or unreadable when they were last read.
+    /// Shards in which something was corrupt or unreadable when they were last read, and is not accepted.
     pub bad: u64,
+    /// Those of them in which something was lost or had to be recovered, and that this run did not read.
+    pub bad_unread: u64,
+    /// Those of these in which something was lost.
+    #[serde(skip)]
+    pub(super) lost_unread: u64,
 }
 
 impl ReadSoFar {
@@ -33,6 +38,29 @@ impl ReadSoFar {
             days,
             never: standing.never,
             bad: standing.bad,
+            bad_unread: standing.bad_unread,
+            lost_unread: standing.lost_unread,
+        }
+    }
+
+    /// Whether bad contents that this run did not read are to fail it.
+    pub(super) fn fails(&self, fail_on: FailOn) -> bool {
+        let is_met = |severity| fail_on.is_met_by(Kind::Corrupt, severity);
+        (self.lost_unread > 0 && is_met(Severity::Loss))
+            || (self.bad_unread > self.lost_unread && is_met(Severity::Recoverable))
+    }
+
+    /// What a verdict says of bad contents that this run did not read.
+    pub(super) fn in_verdict(&self) -> Option<String> {
+        match self.bad_unread {
+            0 => None,
+            1 => Some(
+                "1 shard had bad contents when it was last read, and was not read now".to_owned(),
+            ),
+            n => Some(format!(
+                "{} had bad contents when they were last read, and were not read now",
+                counted(n, "shard")
+            )),
         }
     }
 
@@ -68,8 +96,15 @@ mod tests {
             let now = jiff::Timestamp::now().as_second();
             jiff::Timestamp::from_second(now - days * DAY + 60).ok()
         };
-        let text =
-            |oldest, never, bad| ReadSoFar::of(&Standing { oldest, never, bad }).for_people();
+        let text = |oldest, never, bad| {
+            let standing = Standing {
+                oldest,
+                never,
+                bad,
+                ..Standing::default()
+            };
+            ReadSoFar::of(&standing).for_people()
+        };
         assert_eq!(text(None, 256, 0), "no contents read yet");
         assert_eq!(text(day(0), 0, 0), "all contents read within the last day");
         assert_eq!(text(day(1), 0, 0), "all contents read within the last day");

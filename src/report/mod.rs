@@ -93,6 +93,9 @@ pub struct Report {
     pub coverage: LookedAt,
     /// What the tree was held against.
     pub catalog: Option<ReportCatalog>,
+    /// The repository or store that a run which came to nothing was about.
+    #[serde(skip)]
+    about: Option<String>,
     /// The file names of uploads, for people.
     #[serde(skip)]
     upload_names: BTreeMap<i32, String>,
@@ -162,6 +165,9 @@ pub struct ReportCoverage {
     pub sha256: bool,
     /// Which part of the contents was asked for.
     pub slice: String,
+    /// Shards outside of that part that were to be read because they were bad the last time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shards_again: u64,
     /// How long contents were to be read at most, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seconds: Option<u64>,
@@ -181,6 +187,11 @@ impl ReportCoverage {
     fn lacked_time(&self) -> bool {
         self.max_seconds.is_some() && self.shards_read == 0 && self.shards_complete.len() == 256
     }
+}
+
+/// What serde leaves out.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the tree was held against, as reports say it.
@@ -253,10 +264,12 @@ impl Report {
         let coverage = coverage(outcome, tree, options);
         report.catalog = Some(report_catalog(catalog));
         report.upload_names = upload_names(catalog);
+        let knows_bad = |ledger: &ReadSoFar| ledger.fails(fail_on);
         report.exit_status = if !outcome.complete {
             3
         } else {
-            u8::from(outcome.findings.fails(fail_on))
+            let known = coverage.ledger.as_ref().is_some_and(knows_bad);
+            u8::from(outcome.findings.fails(fail_on) || known)
         };
         report.verdict = report.check_verdict(&coverage);
         report.coverage = LookedAt::Repository(coverage);
@@ -313,6 +326,7 @@ impl Report {
             accepted: None,
             coverage: LookedAt::Repository(ReportCoverage::default()),
             catalog: None,
+            about: None,
             upload_names: BTreeMap::new(),
             same_server: SameServer::default(),
         }
@@ -324,6 +338,12 @@ impl Report {
             LookedAt::Repaired(repaired) if repaired.repair.applied => Some(&repaired.repair.left),
             _ => None,
         }
+    }
+
+    /// The report of the same run, which came to nothing, on a repository or store.
+    pub fn about(mut self, subject: &Path) -> Report {
+        self.about = Some(subject.display().to_string());
+        self
     }
 
     fn count(&mut self, findings: &Spool) {
@@ -370,6 +390,16 @@ impl Report {
                 grouped(recoverable)
             ),
         };
+        let known = coverage.ledger.as_ref();
+        let (bad_unread, lost_unread) =
+            known.map_or((0, 0), |known| (known.bad_unread, known.lost_unread));
+        let state = match known.and_then(ReadSoFar::in_verdict) {
+            Some(known) if (loss, recoverable) == (0, 0) => {
+                format!("{known}; in what was looked at, {state}")
+            }
+            Some(known) => format!("{state}; {known}"),
+            None => state,
+        };
         let state = match &coverage.types[..] {
             [_, _, _] => state,
             some => format!(
@@ -392,9 +422,9 @@ impl Report {
         };
         let word = if !self.complete {
             "INCOMPLETE"
-        } else if loss > 0 {
+        } else if loss > 0 || lost_unread > 0 {
             "LOSS"
-        } else if recoverable > 0 {
+        } else if recoverable > 0 || bad_unread > 0 {
             "DAMAGED"
         } else {
             "OK"
@@ -410,8 +440,12 @@ impl Report {
         } else if coverage.slice == "1/1" {
             format!("contents of {} read", grouped(coverage.read.files))
         } else {
+            let again = match coverage.shards_again {
+                0 => String::new(),
+                n => format!(" and {} that had bad contents", counted(n, "more shard")),
+            };
             format!(
-                "contents of {} read: slice {}",
+                "contents of {} read: slice {}{again}",
                 grouped(coverage.read.files),
                 coverage.slice
             )
@@ -469,6 +503,7 @@ fn coverage(outcome: &Outcome, tree: &Tree, options: &Options) -> ReportCoverage
         verify: options.verify,
         sha256: options.sha256,
         slice: options.slice.to_string(),
+        shards_again: outcome.read_again,
         max_seconds: outcome.time_limit.map(|length| length.as_secs()),
         read: *read,
         shards_read: outcome.shards_read,

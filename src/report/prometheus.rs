@@ -42,7 +42,8 @@ const METRICS: [(&str, &str); 27] = [
     ),
     (
         "fogold_severity_findings",
-        "Findings of the last run by severity: loss, recoverable, waste, notice; of a repair, those that are left",
+        "Findings of the last run by severity: loss, recoverable, waste, notice; of a repair, those that are left; \
+         after a run that was not complete no less than of the last complete one (with --state)",
     ),
     (
         "fogold_findings",
@@ -91,7 +92,7 @@ const METRICS: [(&str, &str); 27] = [
     ),
     (
         "fogold_bad_shards",
-        "Parts of 256 in which contents were bad when they were last read (with --state)",
+        "Parts of 256 in which contents were bad when last read, and are not accepted (with --state)",
     ),
     (
         "fogold_last_good_backup_timestamp_seconds",
@@ -169,7 +170,9 @@ impl Samples {
         let status = u64::from(report.exit_status);
         self.count("fogold_last_run_exit_status", &[], status);
         self.count("fogold_last_run_complete", &[], u64::from(report.complete));
-        let own = history.runs.iter().filter(|run| run.command == now.command);
+        self.of_severities(&now, history);
+        let own = history.runs.iter();
+        let own = own.filter(|run| run.is_of_the_line_of(&now));
         let with_now: Vec<&Run> = own.chain([&now]).collect();
         let complete = with_now.iter().rev().find(|run| run.complete);
         self.time(
@@ -184,6 +187,23 @@ impl Samples {
         );
     }
 
+    /// Findings by severity. A run that failed, or did not see everything, takes back nothing of what the
+    /// last complete one has found.
+    fn of_severities(&mut self, now: &Run, history: &History) {
+        let own = Some(now).filter(|now| now.judged);
+        let before = match now.complete {
+            true => None,
+            false => history.last_judged(now),
+        };
+        for severity in Severity::ALL {
+            let name = severity.as_str();
+            let runs = own.into_iter().chain(before);
+            if let Some(most) = runs.map(|run| run.severity(name)).max() {
+                self.count("fogold_severity_findings", &[("severity", name)], most);
+            }
+        }
+    }
+
     fn time(&mut self, metric: &'static str, time: Option<f64>) {
         if let Some(time) = time {
             self.add(metric, &[], time);
@@ -191,14 +211,6 @@ impl Samples {
     }
 
     fn of_findings(&mut self, report: &Report, findings: &Spool) {
-        for severity in Severity::ALL {
-            let label = [("severity", severity.as_str())];
-            self.count(
-                "fogold_severity_findings",
-                &label,
-                report.severity(severity),
-            );
-        }
         let tallies = report
             .left()
             .map_or_else(|| findings.tallies(), super::Left::tallies);
@@ -371,6 +383,8 @@ mod tests {
             days: Some(1),
             never: 3,
             bad: 0,
+            bad_unread: 0,
+            lost_unread: 0,
         });
         let text = text(known);
         assert!(
@@ -411,5 +425,58 @@ mod tests {
         }
         // Nothing was looked at, so nothing is said to be well.
         assert!(!text.contains("_findings{"), "{text}");
+    }
+
+    /// A run of a store or repository that has come to its end.
+    fn complete(command: &str, subject: &str, losses: u64) -> Run {
+        Run {
+            command: command.to_owned(),
+            subject: subject.to_owned(),
+            types: vec!["gold".to_owned()],
+            complete: true,
+            judged: true,
+            severities: BTreeMap::from([("loss".to_owned(), losses)]),
+            set: Some(super::super::RunSet {
+                finished: "2026-11-01T00:00:00Z".to_owned(),
+                ..super::super::RunSet::default()
+            }),
+            ..Run::default()
+        }
+    }
+
+    /// The metrics of a run that fails after these.
+    fn after_failing(command: &'static str, subject: &str, runs: Vec<Run>) -> String {
+        let failed = Report::of_failure(command, super::super::Clock::start(), 3, "no catalog");
+        let failed = failed.about(std::path::Path::new(subject));
+        let history = History {
+            runs,
+            unreadable: 0,
+            ..History::default()
+        };
+        let mut out = Vec::new();
+        write(&failed, None, &history, &mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_check_that_failed_takes_back_no_loss() {
+        let runs = || vec![complete("check", "/r", 2), complete("check", "/other", 7)];
+        let text = after_failing("check", "/r", runs());
+        let line = "fogold_severity_findings{command=\"check\",severity=\"loss\"} 2\n";
+        assert!(text.contains(line), "{text}");
+        let line = "fogold_severity_findings{command=\"check\",severity=\"recoverable\"} 0\n";
+        assert!(text.contains(line), "{text}");
+        let text = after_failing("check", "/new", runs());
+        assert!(!text.contains("_findings{"), "{text}");
+    }
+
+    #[test]
+    fn another_store_lends_no_good_backup() {
+        let runs = || vec![complete("backup", "/a", 0)];
+        let metric = "fogold_last_good_backup_timestamp_seconds";
+        assert!(after_failing("backup", "/a", runs()).contains(metric));
+        let text = after_failing("backup", "/b", runs());
+        assert!(!text.contains(metric), "{text}");
+        assert!(!text.contains("last_complete_run"), "{text}");
     }
 }

@@ -103,7 +103,7 @@ impl UsageReport {
         for Counted { group, share } in &self.usage.groups {
             let record = [
                 group.id.map_or_else(String::new, |id| id.to_string()),
-                printable(&group.name),
+                as_text(printable(&group.name)),
                 maybe(group.uploads),
                 share.own.files.to_string(),
                 share.own.bytes.to_string(),
@@ -189,6 +189,14 @@ impl UsageReport {
     }
 }
 
+/// A name as a cell that no spreadsheet takes for a formula: whoever uploads chooses the name.
+fn as_text(name: String) -> String {
+    match name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{name}"),
+        false => name,
+    }
+}
+
 /// What the tree holds, and what of it could go.
 pub(super) fn write_disk(disk: &OnDisk, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::default();
@@ -233,4 +241,26 @@ pub(super) fn write_disk(disk: &OnDisk, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_no_formula() {
+        for name in [
+            "=1+cmd|'/C calc'!A0",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+        ] {
+            assert_eq!(as_text(name.to_owned()), format!("'{name}"));
+        }
+        for name in ["", "a=1.tar", "'quoted'", "1-2.zip"] {
+            assert_eq!(as_text(name.to_owned()), name);
+        }
+    }
 }

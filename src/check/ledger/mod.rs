@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::finding::path_text;
+use super::kind::Severity;
 use crate::monitor::Monitor;
 use crate::repository::{Shard, TreePath};
 use crate::state::{State, StateError};
@@ -59,6 +60,31 @@ struct Entry {
     read: Timestamp,
     /// Nothing was corrupt or unreadable.
     good: bool,
+    /// Of what was not good, the worst severity; none when all of it is accepted.
+    #[serde(default = "not_judged", skip_serializing_if = "is_not_judged")]
+    worst: Option<Severity>,
+}
+
+/// What bad contents count as until they are judged: a run that is killed never does it.
+fn not_judged() -> Option<Severity> {
+    Some(Severity::Recoverable)
+}
+
+fn is_not_judged(worst: &Option<Severity>) -> bool {
+    *worst == not_judged()
+}
+
+impl Entry {
+    /// Whether contents were bad, and not all of that is accepted.
+    fn is_bad(&self) -> bool {
+        !self.good && self.worst.is_some()
+    }
+
+    /// Whether contents were bad that an upload needs.
+    fn is_damaged(&self) -> bool {
+        let needed = |worst| worst <= Severity::Recoverable;
+        self.is_bad() && self.worst.is_some_and(needed)
+    }
 }
 
 /// What was read when, of one repository.
@@ -89,8 +115,13 @@ pub struct Standing {
     pub oldest: Option<Timestamp>,
     /// Shards that were never read to their end.
     pub never: u64,
-    /// Shards in which something was corrupt or unreadable when they were last read.
+    /// Shards in which something was corrupt or unreadable when they were last read, and is not accepted.
     pub bad: u64,
+    /// Those of them in which something was lost or had to be recovered, and that this run did not read:
+    /// no finding tells of them.
+    pub bad_unread: u64,
+    /// Those of these in which something was lost.
+    pub lost_unread: u64,
 }
 
 impl Ledger {
@@ -139,19 +170,17 @@ impl Ledger {
     /// All shards in the order in which they are to be read: some that were bad, those that were never
     /// read, and then the least recently read.
     pub(super) fn order(&self, types: &[RepositoryType]) -> Vec<Shard> {
-        let pages = self.pages();
-        let mut shards: Vec<(Option<Entry>, Shard)> = Shard::all()
-            .map(|shard| (pages.entry(shard, types), shard))
-            .collect();
-        // None, which was never read, comes before all times.
-        shards.sort_by_key(|(entry, shard)| (entry.map(|entry| entry.read), *shard));
-        let is_bad = |entry: &Option<Entry>| entry.is_some_and(|entry| !entry.good);
-        let bad = shards.iter().filter(|(entry, _)| is_bad(entry));
-        let mut order: Vec<Shard> = bad.take(BAD_FIRST).map(|(_, shard)| *shard).collect();
+        let shards = self.pages().by_time(types);
+        let mut order = bad_first(&shards);
         let rest = shards.iter().map(|(_, shard)| *shard);
         let rest: Vec<Shard> = rest.filter(|shard| !order.contains(shard)).collect();
         order.extend(rest);
         order
+    }
+
+    /// The shards that are read again whatever else is read: some of those that were bad.
+    pub(super) fn bad_first(&self, types: &[RepositoryType]) -> Vec<Shard> {
+        bad_first(&self.pages().by_time(types))
     }
 
     /// Notes that a shard was read to its end, beginning at `when`, and of each type whether it was good.
@@ -160,7 +189,11 @@ impl Ledger {
         let mut pages = self.pages();
         let Pages { known, fresh, .. } = &mut *pages;
         for (ty, good) in types {
-            let entry = Entry { read, good: *good };
+            let entry = Entry {
+                read,
+                good: *good,
+                worst: not_judged(),
+            };
             for record in [&mut *known, &mut *fresh] {
                 let of_type = record.entry(ty.as_str().to_owned()).or_default();
                 of_type.insert(shard.to_string(), entry);
@@ -168,6 +201,28 @@ impl Ledger {
         }
         pages.unwritten |= !types.is_empty();
         self.write_if_due(&mut pages);
+    }
+
+    /// Notes what the bad contents that this run has read count as, by shard.
+    pub(super) fn judge(&self, worst: impl Fn(Shard) -> Option<Severity>) {
+        let mut pages = self.pages();
+        let Pages { known, fresh, .. } = &mut *pages;
+        let mut changed = false;
+        for (ty, entries) in fresh.iter_mut() {
+            for shard in Shard::all() {
+                let text = shard.to_string();
+                let Some(entry) = entries.get_mut(&text).filter(|entry| !entry.good) else {
+                    continue;
+                };
+                let judged = worst(shard);
+                changed |= entry.worst != judged;
+                entry.worst = judged;
+                if let Some(of_type) = known.get_mut(ty) {
+                    of_type.insert(text, *entry);
+                }
+            }
+        }
+        pages.unwritten |= changed;
     }
 
     /// Writes what waits to be written, where it has waited long enough: the next shard may take hours.
@@ -203,7 +258,11 @@ impl Ledger {
                 standing.never += 1;
                 continue;
             };
-            standing.bad += u64::from(!entry.good);
+            standing.bad += u64::from(entry.is_bad());
+            if entry.is_damaged() && !pages.is_fresh(shard, types) {
+                standing.bad_unread += 1;
+                standing.lost_unread += u64::from(entry.worst == Some(Severity::Loss));
+            }
             let oldest = standing
                 .oldest
                 .map_or(entry.read, |old| old.min(entry.read));
@@ -251,8 +310,44 @@ impl Pages {
         entries.into_iter().reduce(|a, b| Entry {
             read: a.read.min(b.read),
             good: a.good && b.good,
+            worst: match (a.good, b.good) {
+                (false, false) => a.worst.into_iter().chain(b.worst).min(),
+                (false, true) => a.worst,
+                _ => b.worst,
+            },
         })
     }
+
+    /// All shards, the least recently read first.
+    fn by_time(&self, types: &[RepositoryType]) -> Vec<(Option<Entry>, Shard)> {
+        let mut shards: Vec<(Option<Entry>, Shard)> = Shard::all()
+            .map(|shard| (self.entry(shard, types), shard))
+            .collect();
+        // None, which was never read, comes before all times.
+        shards.sort_by_key(|(entry, shard)| (entry.map(|entry| entry.read), *shard));
+        shards
+    }
+
+    /// Whether this run has read all of these types of a shard.
+    fn is_fresh(&self, shard: Shard, types: &[RepositoryType]) -> bool {
+        let shard = shard.to_string();
+        let of_type = |ty: &RepositoryType| self.fresh.get(ty.as_str());
+        types
+            .iter()
+            .all(|ty| of_type(ty).is_some_and(|entries| entries.contains_key(&shard)))
+    }
+}
+
+/// Some of the bad shards, of those that are the least recently read: first what is damaged, then what
+/// is accepted or not needed, which may have become worse.
+fn bad_first(shards: &[(Option<Entry>, Shard)]) -> Vec<Shard> {
+    let bad = |damaged: bool| {
+        shards.iter().filter(move |(entry, _)| {
+            entry.is_some_and(|entry| !entry.good && entry.is_damaged() == damaged)
+        })
+    };
+    let all = bad(true).chain(bad(false));
+    all.take(BAD_FIRST).map(|(_, shard)| *shard).collect()
 }
 
 /// The ledger as it is written; an empty one when there is none.

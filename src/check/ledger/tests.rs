@@ -116,6 +116,7 @@ fn it_says_how_far_it_is() {
         oldest: Some(ago(5)),
         never: 0,
         bad: 1,
+        ..Standing::default()
     };
     assert_eq!(ledger.standing(BOTH), all);
     // A type that was not read was not read.
@@ -123,6 +124,34 @@ fn it_says_how_far_it_is() {
     assert_eq!(ledger.standing(GOLD).bad, 0);
     assert_eq!(ledger.standing(BOTH).bad, 1);
     assert_eq!(ledger.standing(&[RepositoryType::License]), nothing);
+}
+
+#[test]
+fn bad_shards_that_a_run_did_not_read_are_told_by_what_they_count_as() {
+    let place = Place::new();
+    let ledger = place.ledger();
+    note(&ledger, 0..=255, 5, true);
+    note(&ledger, [3, 4, 5, 6], 2, false);
+    // All of them were read by this run: its findings tell of them.
+    assert_eq!(ledger.standing(BOTH).bad_unread, 0);
+    ledger.judge(|shard| match shard.0 {
+        3 => Some(Severity::Loss),
+        4 => Some(Severity::Recoverable),
+        5 => Some(Severity::Notice),
+        // The findings are accepted.
+        _ => None,
+    });
+    ledger.end().expect("written");
+    let ledger = place.ledger();
+    let standing = ledger.standing(BOTH);
+    let told = (standing.bad, standing.bad_unread, standing.lost_unread);
+    assert_eq!(told, (3, 2, 1));
+    // What nobody has to mend is read again too, after the rest.
+    let again: Vec<u8> = ledger.bad_first(BOTH).iter().map(|s| s.0).collect();
+    assert_eq!(again, [3, 4, 5, 6]);
+    note(&ledger, [3], 0, false);
+    let standing = ledger.standing(BOTH);
+    assert_eq!((standing.bad_unread, standing.lost_unread), (1, 0));
 }
 
 #[test]

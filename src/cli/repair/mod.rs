@@ -273,7 +273,7 @@ fn attempt(
         Err(failure) => return Err(failure),
     };
     let report = Report::of_repair(&outcome, &tree, &catalog, &options.check, clock)
-        .about(global.same_server(&arguments.from));
+        .to_advise_on(global.same_server(&arguments.from));
     output.write(&report, Some(&outcome.findings))?;
     Ok(report.exit_status)
 }

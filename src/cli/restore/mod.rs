@@ -254,7 +254,7 @@ fn attempt(
         (Some(checked), Some(tree)) => checked.report(done, tree, clock),
         _ => Report::of_restore_unchecked(done, clock),
     }
-    .about(global.same_server(&[store.path().to_owned()]));
+    .to_advise_on(global.same_server(&[store.path().to_owned()]));
     let findings = checked.as_ref().map(|checked| &checked.outcome.findings);
     output.write(&report, findings)?;
     Ok(report.exit_status)

@@ -123,7 +123,8 @@ pub fn with_tree(
         companion: Some(&copies),
         ..Aids::default()
     };
-    let outcome = check::run_with(tree, catalog, aids, options, monitor)?;
+    let outcome = check::run_with(tree, catalog, aids, options, monitor)
+        .map_err(|error| FiguresError::of_check(error, true))?;
     if monitor.stopped() {
         return Err(CatalogError::Stopped.into());
     }
