@@ -30,6 +30,10 @@ const FILL: (&str, &str) = (
     "repair-fill-sha256",
     include_str!("../../../sql/repair-fill-sha256.sql"),
 );
+const FILLED: (&str, &str) = (
+    "repair-filled-sha256",
+    include_str!("../../../sql/repair-filled-sha256.sql"),
+);
 const CLEAR: (&str, &str) = (
     "repair-clear-sha256",
     include_str!("../../../sql/repair-clear-sha256.sql"),
@@ -79,6 +83,21 @@ impl Rows {
             .query(FILL.1, &[&keys, &digests, &names])
             .map_err(|error| refused(&self.target, FILL.0, error))?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// How many of these rows still have the digest that they were given, in the database that the run
+    /// was about.
+    pub(super) fn filled(
+        &mut self,
+        given: &[(i32, String)],
+        database: &str,
+    ) -> Result<u64, RepairError> {
+        let (keys, digests): (Vec<i32>, Vec<String>) = given.iter().cloned().unzip();
+        let row = self
+            .client
+            .query_one(FILLED.1, &[&keys, &digests, &database])
+            .map_err(|error| refused(&self.target, FILLED.0, error))?;
+        Ok(row.get::<_, i64>(0).unsigned_abs())
     }
 
     /// Takes digests away again that are still as they were filled in, in the database that the run

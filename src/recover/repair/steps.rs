@@ -153,7 +153,20 @@ pub(super) fn is_taken(tree: &Tree, step: &Step) -> bool {
         } => tree
             .meta(path)
             .is_ok_and(|meta| meta.inode == *inode && rights_of(&meta) == *new),
-        Step::Sha256 { .. } => true,
+        // The tree shows nothing of rows.
+        Step::Sha256 { .. } => false,
+    }
+}
+
+fn came_of(result: io::Result<bool>) -> Taken {
+    match result {
+        Ok(true) => Taken::Done,
+        Ok(false) => left(CHANGED),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::EXIST) => left(OCCUPIED),
+            Some(Errno::XDEV) => left(ELSEWHERE),
+            _ => Taken::Left(error.to_string()),
+        },
     }
 }
 
