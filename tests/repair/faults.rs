@@ -193,6 +193,28 @@ fn a_full_disk() {
     disk.resize(64 << 20);
     again().run().assert_code(0);
     assert_same(&tree(root), &whole);
+
+    // Not even the first line of a journal finds room: nothing is done, and none is left.
+    let journals = || {
+        let there = fs::read_dir(root.join("localhost/.fogold/repair"));
+        there.expect("journals").count()
+    };
+    let before = journals();
+    let gold = &made_up.files("gold")[0];
+    fs::remove_file(root.join(gold)).expect("gold");
+    let without = tree(root);
+    let used = rustix::fs::statvfs(root).expect("a file system");
+    disk.resize((used.f_blocks - used.f_bfree) * used.f_frsize);
+    let outcome = again().run();
+    outcome.assert_code(3);
+    let report = outcome.report();
+    let trouble = report["coverage"]["repair"]["trouble"].as_str();
+    assert!(
+        trouble.is_some_and(|text| text.contains("cannot write the journal")),
+        "{report}"
+    );
+    assert_eq!(journals(), before);
+    assert_same(&tree(root), &without);
 }
 
 #[test]
