@@ -2,6 +2,7 @@
 
 mod faults;
 mod kills;
+mod midway;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -103,7 +103,8 @@ fn the_repair_role_fills_in_one_column_and_no_more() {
     server.sql("UPDATE pfile SET pfile_sha256 = NULL WHERE pfile_pk % 2 = 0");
     let digests = "SELECT count(*) FROM pfile WHERE pfile_sha256 IS NOT NULL";
     let before = server.number(digests);
-    let fill = || command(&server, "repair").args(["--fill-sha256", "--apply", "--format", "json"]);
+    let fill =
+        || command(&server, "repair").args(["--fill-sha256", "--apply", "--format", "ndjson"]);
     // Who only reads is told so before anything is looked at; and repairs without it.
     server.configure("only_reads");
     let refused = fill().run();
@@ -115,8 +116,19 @@ fn the_repair_role_fills_in_one_column_and_no_more() {
     );
     command(&server, "repair").run().assert_code(0);
     server.configure("fogold_repair");
-    fill().run().assert_code(0);
-    assert!(server.number(digests) > before);
+    let outcome = fill().run();
+    outcome.assert_code(0);
+    let filled = server.number(digests);
+    assert!(filled > before);
+    let run = outcome.report()["coverage"]["repair"]["run"].clone();
+    let run = run.as_str().expect("a run");
+    let undo = || command(&server, "repair").args(["--format", "ndjson", "--undo", run]);
+    let shown = undo().run();
+    shown.assert_code(0);
+    let steps = shown.report()["undo"]["undone"].as_i64();
+    assert_eq!(steps, Some(filled - before));
+    undo().arg("--apply").run().assert_code(0);
+    assert_eq!(server.number(digests), before);
     let right = "SELECT count(*) FROM pg_attribute a WHERE attrelid = 'pfile'::regclass AND attnum > 0 \
          AND has_column_privilege('fogold_repair', attrelid, attnum, 'UPDATE')";
     assert_eq!(server.number(right), 1);

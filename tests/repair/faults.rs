@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fogold::catalog::rows::Micros;
@@ -59,24 +60,24 @@ impl LiveRows for Uploads {
     }
 }
 
-#[test]
-fn what_is_uploaded_between_plan_and_act_stays() {
-    let made_up = damaged("repair_raced");
-    let root = made_up.repository();
+/// The catalog of a server, as a file.
+pub(super) fn snapshot(made_up: &MadeUp) -> PathBuf {
     let saved = made_up.directory().join("catalog");
     let snapshot = Fogold::new(["snapshot", "-o"]).arg(&saved).arg("--catalog");
     snapshot
         .arg(made_up.dump())
         .arg("--repository")
-        .arg(&root)
+        .arg(made_up.repository())
         .run()
         .assert_code(0);
-    let catalog = Catalog::open(&saved).expect("a catalog");
-    let layout = discover_layout(&root, Some(3)).expect("a layout");
-    let scratch = tempfile::tempdir().expect("a directory");
-    let options = Options {
+    saved
+}
+
+/// All that can be done without a database.
+pub(super) fn options(scratch: &Path) -> Options {
+    Options {
         apply: true,
-        actions: vec![Action::Quarantine],
+        actions: Action::ALL.to_vec(),
         urls: None,
         min_age: std::time::Duration::ZERO,
         max_share: 100,
@@ -90,9 +91,22 @@ fn what_is_uploaded_between_plan_and_act_stays() {
             slice: Slice::ALL,
             allow_empty: false,
             threads: 1,
-            scratch: scratch.path().to_owned(),
+            scratch: scratch.to_owned(),
             low_impact: LowImpact::default(),
         },
+    }
+}
+
+#[test]
+fn what_is_uploaded_between_plan_and_act_stays() {
+    let made_up = damaged("repair_raced");
+    let root = made_up.repository();
+    let catalog = Catalog::open(&snapshot(&made_up)).expect("a catalog");
+    let layout = discover_layout(&root, Some(3)).expect("a layout");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let options = Options {
+        actions: vec![Action::Quarantine],
+        ..options(scratch.path())
     };
     // At the last look before the move, and at the one after it.
     for (after, why) in [(0, "a row knows it now"), (1, "it is back")] {
@@ -179,6 +193,28 @@ fn a_full_disk() {
     disk.resize(64 << 20);
     again().run().assert_code(0);
     assert_same(&tree(root), &whole);
+
+    // Not even the first line of a journal finds room: nothing is done, and none is left.
+    let journals = || {
+        let there = fs::read_dir(root.join("localhost/.fogold/repair"));
+        there.expect("journals").count()
+    };
+    let before = journals();
+    let gold = &made_up.files("gold")[0];
+    fs::remove_file(root.join(gold)).expect("gold");
+    let without = tree(root);
+    let used = rustix::fs::statvfs(root).expect("a file system");
+    disk.resize((used.f_blocks - used.f_bfree) * used.f_frsize);
+    let outcome = again().run();
+    outcome.assert_code(3);
+    let report = outcome.report();
+    let trouble = report["coverage"]["repair"]["trouble"].as_str();
+    assert!(
+        trouble.is_some_and(|text| text.contains("cannot write the journal")),
+        "{report}"
+    );
+    assert_eq!(journals(), before);
+    assert_same(&tree(root), &without);
 }
 
 #[test]

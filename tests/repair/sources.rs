@@ -178,8 +178,33 @@ fn one_file_again_digests_and_an_empty_quarantine() {
         again.report()["coverage"]["repair"]["relinked"]["done"]["files"],
         0
     );
-    undo(&made_up, &run_of(&outcome)).run().assert_code(0);
+    let run = run_of(&outcome);
+    let filled = without - number();
+    let plan = || {
+        let outcome = repair(&made_up).args(["--undo", &run]).run();
+        let undo = &outcome.report()["undo"];
+        let number = |name: &str| undo[name].as_u64().expect("a number");
+        (number("steps"), number("undone"), number("left"))
+    };
+    let filled_rows = u64::try_from(filled).expect("rows");
+    let steps = pairs + filled_rows;
+    assert_eq!(plan(), (steps, steps, 0));
+    // Files need no database, and rows wait until it is there.
+    let settings = made_up.sysconfdir().join("Db.conf");
+    let good = fs::read_to_string(&settings).expect("settings");
+    fs::write(&settings, good.replace("repair_relinked", "repair_gone")).expect("settings");
+    assert_eq!(plan(), (steps, pairs, filled_rows));
+    let half = undo(&made_up, &run).run();
+    half.assert_code(1);
+    assert_eq!(half.report()["undo"]["undone"].as_u64(), Some(pairs));
+    assert_eq!(half.report()["undo"]["left"].as_u64(), Some(filled_rows));
+    assert!(half.text().contains("repair_gone"), "{}", half.text());
+    assert_eq!((inode(&copy), number()), (old, without - filled));
+    fs::write(&settings, good).expect("settings");
+    assert_eq!(plan(), (steps, filled_rows, 0));
+    undo(&made_up, &run).run().assert_code(0);
     assert_eq!((inode(&copy), number()), (old, without));
+    assert_eq!(plan(), (steps, 0, 0));
 
     // Once more, for the quarantine: it is emptied with a good backup alone, and for good.
     repair(&made_up)

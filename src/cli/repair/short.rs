@@ -108,15 +108,16 @@ pub(super) fn tell_undone(
     arguments: &Arguments,
     undone: &Undone,
 ) -> Result<u8, Failure> {
-    let status = match undone.left {
-        0 => exit::DONE,
-        _ => exit::FINDINGS,
+    let status = match (&undone.trouble, undone.left) {
+        (Some(_), _) => exit::WORLD,
+        (None, 0) => exit::DONE,
+        (None, _) => exit::FINDINGS,
     };
-    let lines: Vec<String> = undone
-        .named
-        .iter()
-        .map(|left| format!("left: {}: {}", left.path, left.why))
-        .collect();
+    let trouble = undone.trouble.iter();
+    let trouble = trouble.map(|why| format!("the end was not reached: {why}"));
+    let left = undone.named.iter();
+    let left = left.map(|left| format!("left: {}: {}", left.path, left.why));
+    let lines: Vec<String> = trouble.chain(left).collect();
     let report = ShortReport {
         undo: Some(undone),
         ..ShortReport::of(verdict(undone), status)
@@ -133,8 +134,12 @@ fn verdict(undone: &Undone) -> String {
         printable(&undone.run)
     );
     match (undone.applied, undone.left) {
-        (false, _) => format!("PLAN: {steps} would be taken back (--apply does it)"),
-        (true, 0) => format!("OK: {steps} are taken back"),
+        (false, 0) => format!("PLAN: {steps} would be taken back (--apply does it)"),
+        (false, left) => format!(
+            "PLAN: {steps} would be taken back (--apply does it), {} left",
+            grouped(left)
+        ),
+        (true, 0) if undone.trouble.is_none() => format!("OK: {steps} are taken back"),
         (true, left) => format!("NOT ALL: {steps} are taken back, {} left", grouped(left)),
     }
 }

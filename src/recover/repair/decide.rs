@@ -70,7 +70,7 @@ pub(super) enum Because {
     /// A good copy stands where FOSSology looks first.
     Doubled(RepositoryName, RepositoryType),
     /// Its contents are bad, and an unpack writes them again.
-    Bad(RepositoryName),
+    Bad(RepositoryName, RepositoryType),
 }
 
 impl Work {
@@ -107,7 +107,7 @@ impl Work {
         !matches!(
             self,
             Work::SetAside(SetAside {
-                because: Because::Bad(_),
+                because: Because::Bad(..),
                 ..
             })
         )
@@ -145,7 +145,7 @@ impl SetAside {
             Because::Unknown(name)
             | Because::Unused(name, _)
             | Because::Doubled(name, _)
-            | Because::Bad(name) => Some(name),
+            | Because::Bad(name, _) => Some(name),
             Because::LeftOver => None,
         }
     }
@@ -269,7 +269,7 @@ impl<'a> Decider<'a> {
             match finding.recovery {
                 Some(Recovery::Copy) => Decision::Do(Work::PutBack(work)),
                 _ if is_stored => Decision::Do(Work::PutBack(work)),
-                Some(Recovery::Unpack) if is_bad => aside(work.path, Because::Bad(name)),
+                Some(Recovery::Unpack) if is_bad => aside(work.path, Because::Bad(name, work.ty)),
                 Some(Recovery::Unpack) => {
                     leave("'fogold requeue --wait' has FOSSology unpack it again")
                 }

@@ -1,6 +1,8 @@
 //! The journal of a repair: what it does, on disk before it is done, and so the way back.
 //!
-//! A file a run, `<path>/<host>/.fogold/repair/<run>.ndjson` (of the first host), with a line a step.
+//! A file a run, `<path>/<host>/.fogold/repair/<run>.ndjson`, with a line a step: of the first host
+//! whose directory is there, or else of none. A run is looked for at every host, also at those that
+//! the configuration does not name any more.
 //! A step is written, and put on disk, before it is taken; whether it was taken shows in the tree
 //! itself, by the inodes that the line names. So whatever kills a run, what the journal says is
 //! enough to put everything back. The format is in `doc/repair-journal.md`.
@@ -9,9 +11,10 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 
-use rustix::fs::{Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use super::age;
 use super::error::RepairError;
 use crate::recover::place::{OWN, make_directory, open_directory, open_file};
 use crate::repository::{Tree, TreePath};
@@ -191,25 +194,25 @@ impl<'a> Journal<'a> {
 
     fn try_to_write(&mut self, steps: &[Step]) -> io::Result<()> {
         let mut text = Vec::new();
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let head = Head {
-                    format: FORMAT,
-                    run: self.run.clone(),
-                    tool: format!("fogold {}", env!("CARGO_PKG_VERSION")),
-                    database: self.database.clone(),
-                };
-                push(&mut text, &head)?;
-                create(self.tree, &self.run)?
-            }
-        };
+        if self.file.is_none() {
+            let head = Head {
+                format: FORMAT,
+                run: self.run.clone(),
+                tool: format!("fogold {}", env!("CARGO_PKG_VERSION")),
+                database: self.database.clone(),
+            };
+            push(&mut text, &head)?;
+        }
         for step in steps {
             push(&mut text, step)?;
         }
-        let written = file.write_all(&text).and_then(|()| file.sync_data());
-        self.file = Some(file);
-        written
+        match &mut self.file {
+            Some(file) => file.write_all(&text).and_then(|()| file.sync_data()),
+            None => {
+                self.file = Some(create(self.tree, &self.run, &text)?);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -224,14 +227,26 @@ pub(super) struct Record {
 impl Record {
     /// The journal of a run; `None` when there is none.
     pub(super) fn open(tree: &Tree, run: &str) -> Result<Option<Record>, RepairError> {
-        if !runs(tree)?.iter().any(|known| known == run) {
+        let known = journals(tree)?;
+        let Some((_, directory)) = known.into_iter().find(|(known, _)| known == run) else {
             return Ok(None);
-        }
+        };
         let open = || -> io::Result<Record> {
-            let directory = open_directory(tree, &directory(tree))?;
+            let directory = open_directory(tree, &directory)?;
             let mut file = BufReader::new(open_file(&directory, &file_name(run)?)?);
             let mut line = Vec::new();
             let mut at = file.read_until(b'\n', &mut line)? as u64;
+            // The run was killed, or the disk was full, before its first step.
+            if line.last() != Some(&b'\n') {
+                let head = Head {
+                    format: FORMAT,
+                    run: run.to_owned(),
+                    tool: String::new(),
+                    database: None,
+                };
+                let lines = Vec::new();
+                return Ok(Record { head, file, lines });
+            }
             let head: Head = serde_json::from_slice(&line)?;
             if head.format != FORMAT {
                 return Err(io::Error::other("it is of another version of fogold"));
@@ -274,36 +289,82 @@ impl Record {
 
 /// The runs that have left a journal, the oldest first.
 pub(super) fn runs(tree: &Tree) -> Result<Vec<String>, RepairError> {
-    let list = || -> io::Result<Vec<String>> {
-        let directory = match open_directory(tree, &directory(tree)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
-        let mut runs = Vec::new();
-        for entry in Dir::read_from(&directory)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            runs.extend(name.strip_suffix(ENDING).map(str::to_owned));
-        }
-        runs.sort_unstable();
-        Ok(runs)
-    };
-    list().map_err(|source| failed("read", tree, source))
+    Ok(journals(tree)?.into_iter().map(|(run, _)| run).collect())
 }
 
-/// Where the journals lie.
+/// The runs that have left a journal, the oldest first, each with the directory that it lies in.
+fn journals(tree: &Tree) -> Result<Vec<(String, TreePath)>, RepairError> {
+    let mut journals = Vec::new();
+    for directory in directories(tree).map_err(|source| failed("read", tree, source))? {
+        let names = match age::entries(tree, &directory) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(failed("read", tree, source)),
+        };
+        for name in names {
+            let name = String::from_utf8_lossy(&name);
+            if let Some(run) = name.strip_suffix(ENDING) {
+                journals.push((run.to_owned(), directory.clone()));
+            }
+        }
+    }
+    journals.sort_unstable_by(|(run, _), (other, _)| run.cmp(other));
+    Ok(journals)
+}
+
+/// Where journals may lie: at the root, at the hosts, and at what may have been a host.
+fn directories(tree: &Tree) -> io::Result<Vec<TreePath>> {
+    let root = TreePath::default();
+    let mut found = vec![in_own(&root)];
+    for name in age::entries(tree, &root)? {
+        let host = TreePath(name);
+        let is_known = tree
+            .layout()
+            .hosts
+            .names()
+            .any(|known| known.as_bytes() == host.0);
+        let is_directory = tree.meta(&host).is_ok_and(|meta| meta.is_directory());
+        let journals = in_own(&host);
+        // What is closed to us, and no host, was none of ours.
+        if is_directory && (is_known || open_directory(tree, &journals).is_ok()) {
+            found.push(journals);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the journals of new runs go.
 fn directory(tree: &Tree) -> TreePath {
-    let host = tree.layout().hosts.names().next().unwrap_or_default();
-    let host = TreePath(host.as_bytes().to_vec());
+    let mut hosts = tree
+        .layout()
+        .hosts
+        .names()
+        .map(|host| TreePath(host.as_bytes().to_vec()));
+    let there = hosts.find(|host| tree.meta(host).is_ok_and(|meta| meta.is_directory()));
+    in_own(&there.unwrap_or_default())
+}
+
+fn in_own(host: &TreePath) -> TreePath {
     host.join(OWN).join(b"repair")
 }
 
-fn create(tree: &Tree, run: &str) -> io::Result<File> {
+/// A new journal with its first lines on disk; what cannot be written leaves none.
+fn create(tree: &Tree, run: &str, text: &[u8]) -> io::Result<File> {
     let directory = make_directory(tree, &directory(tree))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o640);
-    let file = rustix::fs::openat(&directory, &*file_name(run)?, flags, mode)?;
-    rustix::fs::fsync(&directory)?;
-    Ok(File::from(file))
+    let name = file_name(run)?;
+    let mut file = File::from(rustix::fs::openat(&directory, &*name, flags, mode)?);
+    let written = file
+        .write_all(text)
+        .and_then(|()| file.sync_data())
+        .and_then(|()| Ok(rustix::fs::fsync(&directory)?));
+    if let Err(error) = written {
+        // No step was taken. Should the name stay, the file is read as one without steps.
+        let _ = rustix::fs::unlinkat(&directory, &*name, AtFlags::empty());
+        return Err(error);
+    }
+    Ok(file)
 }
 
 fn file_name(run: &str) -> io::Result<CString> {
@@ -332,9 +393,13 @@ mod tests {
     use crate::sysconf::HostTable;
 
     fn tree(root: &std::path::Path) -> Tree {
+        tree_of(root, &["h"])
+    }
+
+    fn tree_of(root: &std::path::Path, hosts: &[&str]) -> Tree {
         let layout = Layout {
             depth: 3,
-            hosts: HostTable::of_found_hosts(["h".to_owned()]),
+            hosts: HostTable::of_found_hosts(hosts.iter().map(|host| (*host).to_owned())),
         };
         Tree::open(root, layout, Access::default()).unwrap()
     }
@@ -342,10 +407,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_a_cut_line_is_none() {
         let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("h")).unwrap();
         let tree = tree(root.path());
         let mut journal = Journal::begin(&tree, "run", None).unwrap();
         journal.write(&[]).unwrap();
-        assert!(!journal.has_begun() && !root.path().join("h").exists());
+        assert!(!journal.has_begun() && !root.path().join("h/.fogold").exists());
         let steps = [
             Step::Take {
                 path: TreePath(b"h/files/gr\x80n".to_vec()),
@@ -373,5 +439,50 @@ mod tests {
         // A run of the same second gets another name.
         let again = Journal::begin(&tree, "run", None).unwrap();
         assert_eq!(again.run(), "run-2");
+    }
+
+    #[test]
+    fn a_run_is_found_whatever_hosts_there_are_now() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("h")).unwrap();
+        let step = Step::Sha256 {
+            pfile: 5,
+            digest: "AA".to_owned(),
+        };
+        let write = |tree: &Tree, run: &str| {
+            let mut journal = Journal::begin(tree, run, None).unwrap();
+            journal.write(std::slice::from_ref(&step)).unwrap();
+        };
+        // No directory is made for a host that has none.
+        write(&tree_of(root.path(), &["a", "h"]), "1");
+        assert!(root.path().join("h/.fogold/repair/1.ndjson").exists());
+        write(&tree_of(root.path(), &["a"]), "2");
+        assert!(root.path().join(".fogold/repair/2.ndjson").exists());
+        std::fs::create_dir(root.path().join("a")).unwrap();
+        write(&tree_of(root.path(), &["a", "h"]), "3");
+        assert!(root.path().join("a/.fogold/repair/3.ndjson").exists());
+        for hosts in [&["a", "h"][..], &["a"], &["h"], &["new"]] {
+            let tree = tree_of(root.path(), hosts);
+            assert_eq!(runs(&tree).unwrap(), ["1", "2", "3"], "{hosts:?}");
+            for run in ["1", "2", "3"] {
+                let record = Record::open(&tree, run).unwrap().unwrap();
+                assert_eq!((record.head.run.as_str(), record.len()), (run, 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_without_its_whole_head_has_no_steps() {
+        let root = tempfile::tempdir().unwrap();
+        let journals = root.path().join("h/.fogold/repair");
+        std::fs::create_dir_all(&journals).unwrap();
+        let tree = tree(root.path());
+        for text in ["", "{\"format\":1,\"run\":\"ru"] {
+            std::fs::write(journals.join("run.ndjson"), text).unwrap();
+            let record = Record::open(&tree, "run").unwrap().unwrap();
+            assert_eq!((record.head.run.as_str(), record.len()), ("run", 0));
+        }
+        std::fs::write(journals.join("run.ndjson"), "{}\n").unwrap();
+        assert!(Record::open(&tree, "run").is_err());
     }
 }

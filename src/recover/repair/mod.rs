@@ -161,18 +161,22 @@ pub fn run(
     let mut actor = actor(server, &decider, options, monitor)?;
     let mut done = Tallies::new(options)?;
     monitor.phase(Phase::Repair, Some(plan.to_do));
-    done.take_up(&outcome.checked.findings, monitor, |findings| {
+    let taken_up = done.take_up(&outcome.checked.findings, monitor, |findings| {
         let mended = actor.some(findings);
         let taken_up = mended.iter().filter(|each| each.work.is_some());
         monitor.advance(taken_up.count() as u64, 0);
         mended
-    })?;
+    });
     outcome.take_in(done);
+    // From here on, whatever fails: what was changed is put on disk, and said with the run's name.
+    if let Err(error) = taken_up {
+        actor.broken.get_or_insert(error);
+    }
     if options.relink && actor.broken.is_none() {
-        outcome.relinked = Some(relink::run(&mut actor, server)?);
+        outcome.relinked = Some(relink::run(&mut actor, server));
     }
     if let (Some(rows), None) = (&mut rows, &actor.broken) {
-        outcome.sha256 = Some(sha256::run(&mut actor, rows, server)?);
+        outcome.sha256 = Some(sha256::run(&mut actor, rows, server));
     }
     actor.sync();
     outcome.end(&actor);

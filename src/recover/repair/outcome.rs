@@ -98,7 +98,7 @@ impl Outcome {
 }
 
 /// An error with its causes.
-fn in_full(error: &RepairError) -> String {
+pub(super) fn in_full(error: &RepairError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -219,7 +219,7 @@ impl Actor<'_> {
         ty: RepositoryType,
         from: &TreePath,
     ) -> Result<Ready, RepairError> {
-        let meta = match self.regular(from) {
+        let meta = match self.regular(from, Some((name, ty)))? {
             Ok(meta) => meta,
             Err(ready) => return Ok(ready),
         };
@@ -280,7 +280,11 @@ impl Actor<'_> {
     }
 
     fn set_aside(&mut self, aside: &SetAside, row: Option<RowNow>) -> Result<Ready, RepairError> {
-        let meta = match self.regular(&aside.path) {
+        let wanted = match &aside.because {
+            Because::Bad(name, ty) => Some((name, *ty)),
+            _ => None,
+        };
+        let meta = match self.regular(&aside.path, wanted)? {
             Ok(meta) => meta,
             Err(ready) => return Ok(ready),
         };
@@ -309,7 +313,7 @@ impl Actor<'_> {
                 };
                 (!is_doubled).then_some("no good copy stands where FOSSology looks first")
             }
-            Because::Bad(name) => match self.is_bad(&aside.path, &name)? {
+            Because::Bad(name, _) => match self.is_bad(&aside.path, &name)? {
                 Ok(true) => None,
                 Ok(false) => {
                     return Ok(Ready::Settled("its contents are good now".to_owned()));
@@ -380,16 +384,43 @@ impl Actor<'_> {
         })
     }
 
-    /// What stands at a path, where that is a regular file.
-    fn regular(&self, path: &TreePath) -> Result<Meta, Ready> {
-        match self.tree.meta(path) {
-            Ok(meta) if meta.is_file() => Ok(meta),
-            Ok(_) => Err(Ready::Left("it is no regular file".to_owned())),
-            Err(error) if is_absent(&error) => {
+    /// What stands at a path, where that is a regular file. `wanted` is what FOSSology misses once
+    /// it is gone.
+    fn regular(
+        &mut self,
+        path: &TreePath,
+        wanted: Option<(&RepositoryName, RepositoryType)>,
+    ) -> Result<Result<Meta, Ready>, RepairError> {
+        Ok(match (self.tree.meta(path), wanted) {
+            (Ok(meta), _) if meta.is_file() => Ok(meta),
+            (Ok(_), _) => Err(Ready::Left("it is no regular file".to_owned())),
+            (Err(error), None) if is_absent(&error) => {
                 Err(Ready::Settled("it is not there any more".to_owned()))
             }
-            Err(error) => Err(Ready::Left(error.to_string())),
+            (Err(error), Some((name, ty))) if is_absent(&error) => Err(self.vanished(name, ty)?),
+            (Err(error), _) => Err(Ready::Left(error.to_string())),
+        })
+    }
+
+    /// A file that FOSSology needs has vanished: all is well only where a good copy stands.
+    fn vanished(
+        &mut self,
+        name: &RepositoryName,
+        ty: RepositoryType,
+    ) -> Result<Ready, RepairError> {
+        let places = self.tree.layout().places(ty, name);
+        let first = places.iter().find(|path| self.tree.meta(path).is_ok());
+        if let Some(first) = first
+            && self.is_bad(first, name)? == Ok(false)
+        {
+            return Ok(Ready::Settled(
+                "a good copy stands in its place now".to_owned(),
+            ));
         }
+        Ok(Ready::Left(
+            "it is not there any more, and no good copy stands in its place: check again"
+                .to_owned(),
+        ))
     }
 }
 

@@ -39,18 +39,25 @@ pub(super) fn plan(server: &Server<'_>, monitor: &dyn Monitor) -> Result<Acted, 
 }
 
 /// Makes every pair one file. What ends the run before its end is noted with the actor.
-pub(super) fn run(actor: &mut Actor<'_>, server: &Server<'_>) -> Result<Acted, RepairError> {
+pub(super) fn run(actor: &mut Actor<'_>, server: &Server<'_>) -> Acted {
     actor.monitor.phase(Phase::Repair, None);
     let mut acted = Acted::default();
     for shard in Shard::all() {
-        for pairs in pairs(server, shard)?.chunks(AT_ONCE) {
+        let pairs = match pairs(server, shard) {
+            Ok(pairs) => pairs,
+            Err(error) => {
+                actor.broken.get_or_insert(error.into());
+                return acted;
+            }
+        };
+        for pairs in pairs.chunks(AT_ONCE) {
             some(actor, pairs, &mut acted);
             if actor.broken.is_some() {
-                return Ok(acted);
+                return acted;
             }
         }
     }
-    Ok(acted)
+    acted
 }
 
 fn some(actor: &mut Actor<'_>, pairs: &[Pair], acted: &mut Acted) {

@@ -30,6 +30,10 @@ const FILL: (&str, &str) = (
     "repair-fill-sha256",
     include_str!("../../../sql/repair-fill-sha256.sql"),
 );
+const FILLED: (&str, &str) = (
+    "repair-filled-sha256",
+    include_str!("../../../sql/repair-filled-sha256.sql"),
+);
 const CLEAR: (&str, &str) = (
     "repair-clear-sha256",
     include_str!("../../../sql/repair-clear-sha256.sql"),
@@ -81,6 +85,21 @@ impl Rows {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    /// How many of these rows still have the digest that they were given, in the database that the run
+    /// was about.
+    pub(super) fn filled(
+        &mut self,
+        given: &[(i32, String)],
+        database: &str,
+    ) -> Result<u64, RepairError> {
+        let (keys, digests): (Vec<i32>, Vec<String>) = given.iter().cloned().unzip();
+        let row = self
+            .client
+            .query_one(FILLED.1, &[&keys, &digests, &database])
+            .map_err(|error| refused(&self.target, FILLED.0, error))?;
+        Ok(row.get::<_, i64>(0).unsigned_abs())
+    }
+
     /// Takes digests away again that are still as they were filled in, in the database that the run
     /// was about; returns how many were.
     pub(super) fn clear(
@@ -126,39 +145,39 @@ pub(super) fn plan(server: &Server<'_>, monitor: &dyn Monitor) -> Result<Acted, 
 }
 
 /// Fills in what can be. What ends the run before its end is noted with the actor.
-pub(super) fn run(
+pub(super) fn run(actor: &mut Actor<'_>, rows: &mut Rows, server: &Server<'_>) -> Acted {
+    actor.monitor.phase(Phase::Repair, None);
+    let mut acted = Acted::default();
+    if let Err(error) = fill_all(actor, rows, server, &mut acted) {
+        actor.broken.get_or_insert(error);
+    }
+    acted
+}
+
+fn fill_all(
     actor: &mut Actor<'_>,
     rows: &mut Rows,
     server: &Server<'_>,
-) -> Result<Acted, RepairError> {
-    actor.monitor.phase(Phase::Repair, None);
+    acted: &mut Acted,
+) -> Result<(), RepairError> {
     let mut prover = Prover::new(true).sparing(&actor.options.check.low_impact);
-    let mut acted = Acted::default();
     for shard in Shard::all() {
         for some in wanting(server, shard)?.chunks(AT_ONCE) {
             let given = read(actor, &mut prover, some);
             if actor.monitor.stopped() {
-                actor.broken.get_or_insert(RepairError::Stopped);
-                return Ok(acted);
+                return Err(RepairError::Stopped);
             }
             let steps: Vec<Step> = given.iter().map(Given::step).collect();
-            let filled = actor.journal.write(&steps).and_then(|()| rows.fill(&given));
-            match filled {
-                Ok(filled) => {
-                    for each in given.iter().filter(|each| filled.contains(&each.pfile)) {
-                        acted.done.add(each.size);
-                    }
-                    acted.left.files += (some.len() - filled.len()) as u64;
-                }
-                Err(error) => {
-                    actor.broken.get_or_insert(error);
-                    return Ok(acted);
-                }
+            actor.journal.write(&steps)?;
+            let filled = rows.fill(&given)?;
+            for each in given.iter().filter(|each| filled.contains(&each.pfile)) {
+                acted.done.add(each.size);
             }
+            acted.left.files += (some.len() - filled.len()) as u64;
             actor.monitor.advance(some.len() as u64, 0);
         }
     }
-    Ok(acted)
+    Ok(())
 }
 
 impl Given {

@@ -31,6 +31,10 @@ const CHANGED: &str = "it was changed meanwhile";
 /// Something stands where something should go.
 const OCCUPIED: &str = "something else stands in its place now";
 
+/// A rename cannot do it.
+const ELSEWHERE: &str = "it is on another file system than the directory of its host, and fogold moves files only \
+                         within one: do it by hand, or mount that file system at the host's directory";
+
 /// Takes a step.
 pub(super) fn take(tree: &Tree, step: &Step) -> Taken {
     let result = match step {
@@ -62,12 +66,7 @@ pub(super) fn take(tree: &Tree, step: &Step) -> Taken {
         } => set_rights(tree, path, *inode, *old, *new),
         Step::Sha256 { .. } => return Taken::Nothing,
     };
-    match result {
-        Ok(true) => Taken::Done,
-        Ok(false) => left(CHANGED),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => left(OCCUPIED),
-        Err(error) => Taken::Left(error.to_string()),
-    }
+    came_of(result)
 }
 
 /// Takes a step back, as far as it was taken: whatever stands anywhere now stays.
@@ -126,12 +125,7 @@ pub(super) fn take_back(tree: &Tree, quarantine: &Quarantine<'_>, step: &Step) -
         },
         Step::Sha256 { .. } => return Taken::Nothing,
     };
-    match result {
-        Ok(true) => Taken::Done,
-        Ok(false) => left(CHANGED),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => left(OCCUPIED),
-        Err(error) => Taken::Left(error.to_string()),
-    }
+    came_of(result)
 }
 
 /// Whether a step was taken, and can be taken back, as far as that shows.
@@ -153,7 +147,20 @@ pub(super) fn is_taken(tree: &Tree, step: &Step) -> bool {
         } => tree
             .meta(path)
             .is_ok_and(|meta| meta.inode == *inode && rights_of(&meta) == *new),
-        Step::Sha256 { .. } => true,
+        // The tree shows nothing of rows.
+        Step::Sha256 { .. } => false,
+    }
+}
+
+fn came_of(result: io::Result<bool>) -> Taken {
+    match result {
+        Ok(true) => Taken::Done,
+        Ok(false) => left(CHANGED),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::EXIST) => left(OCCUPIED),
+            Some(Errno::XDEV) => left(ELSEWHERE),
+            _ => Taken::Left(error.to_string()),
+        },
     }
 }
 
@@ -369,6 +376,14 @@ mod tests {
         write(root, "h/files/x", "mended");
         assert_eq!(take_back(&tree, &quarantine, &again), left(CHANGED));
         assert_eq!(text("h/files/x"), "mended");
+    }
+
+    #[test]
+    fn what_no_rename_can_do_is_said() {
+        let came = |errno: Errno| came_of(Err(errno.into()));
+        assert_eq!(came(Errno::XDEV), left(ELSEWHERE));
+        assert_eq!(came(Errno::EXIST), left(OCCUPIED));
+        assert!(matches!(came(Errno::IO), Taken::Left(why) if why.contains("Input/output")));
     }
 
     #[test]

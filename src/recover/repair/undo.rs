@@ -2,12 +2,14 @@
 //!
 //! What a step was, its journal says; whether it was taken, the tree itself. Nothing that stands
 //! anywhere now is overwritten: what has changed since is left, and said. So a run can be taken back
-//! twice, and an undo that was killed is gone on with by the same call.
+//! twice, and an undo that was killed is gone on with by the same call. Files come first, and need no
+//! database; rows come last, as far as there is one.
 
 use serde::Serialize;
 
 use super::error::RepairError;
 use super::journal::{Record, Step, runs};
+use super::outcome::in_full;
 use super::sha256::Rows;
 use super::steps::{self, Taken};
 use crate::check::path_text;
@@ -38,6 +40,9 @@ pub struct Undone {
     pub left: u64,
     /// The first of those, each with the reason.
     pub named: Vec<Left>,
+    /// Why it did not come to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// A step that was left.
@@ -73,7 +78,8 @@ pub fn run(
         quarantine: Quarantine::of(tree, name),
         connector,
         database: record.head.database.clone().unwrap_or_default(),
-        rows: Vec::new(),
+        database_rows: None,
+        apply,
         undone: Undone {
             run: record.head.run.clone(),
             applied: apply,
@@ -82,22 +88,11 @@ pub fn run(
         },
     };
     monitor.phase(Phase::Repair, Some(record.len() as u64));
-    for number in (0..record.len()).rev() {
-        if monitor.stopped() {
-            return Err(RepairError::Stopped);
-        }
-        let step = record.step(tree, number)?;
-        if apply {
-            undo.take_back(step)?;
-        } else {
-            undo.undone.undone += u64::from(steps::is_taken(tree, &step));
-        }
-        monitor.advance(1, 0);
-    }
+    let mut result = undo.all(&mut record, monitor);
     if apply {
-        undo.clear_rows()?;
-        files::sync(tree)?;
+        result = result.and(files::sync(tree).map_err(RepairError::from));
     }
+    undo.undone.trouble = result.err().map(|error| in_full(&error));
     Ok(undo.undone)
 }
 
@@ -107,21 +102,52 @@ struct Undo<'a> {
     connector: Option<&'a Connector>,
     /// The database that the run was about.
     database: String,
-    /// Rows whose sha256 is to be taken away.
-    rows: Vec<(i32, String)>,
+    /// The connection; or why there is none any more.
+    database_rows: Option<Result<Rows, String>>,
+    apply: bool,
     undone: Undone,
 }
 
 impl Undo<'_> {
-    fn take_back(&mut self, step: Step) -> Result<(), RepairError> {
-        if let Step::Sha256 { pfile, digest } = step {
-            self.rows.push((pfile, digest));
-            if self.rows.len() == ROWS_AT_ONCE {
-                self.clear_rows()?;
+    /// The steps about files, the last one first; then those about rows.
+    fn all(&mut self, record: &mut Record, monitor: &dyn Monitor) -> Result<(), RepairError> {
+        let mut has_rows = false;
+        for number in (0..record.len()).rev() {
+            if monitor.stopped() {
+                return Err(RepairError::Stopped);
             }
-            return Ok(());
+            let step = record.step(self.tree, number)?;
+            if let Step::Sha256 { .. } = step {
+                has_rows = true;
+                continue;
+            }
+            self.file(&step);
+            monitor.advance(1, 0);
         }
-        match steps::take_back(self.tree, &self.quarantine, &step) {
+        // Read a second time, for there may be more of them than memory holds.
+        let mut rows = Vec::new();
+        for number in (0..record.len()).rev().filter(|_| has_rows) {
+            if monitor.stopped() {
+                return Err(RepairError::Stopped);
+            }
+            if let Step::Sha256 { pfile, digest } = record.step(self.tree, number)? {
+                rows.push((pfile, digest));
+                monitor.advance(1, 0);
+            }
+            if rows.len() == ROWS_AT_ONCE {
+                self.rows(&std::mem::take(&mut rows));
+            }
+        }
+        self.rows(&rows);
+        Ok(())
+    }
+
+    fn file(&mut self, step: &Step) {
+        if !self.apply {
+            self.undone.undone += u64::from(steps::is_taken(self.tree, step));
+            return;
+        }
+        match steps::take_back(self.tree, &self.quarantine, step) {
             Taken::Done => self.undone.undone += 1,
             Taken::Nothing => {}
             Taken::Left(why) => {
@@ -131,23 +157,41 @@ impl Undo<'_> {
                 self.leave(path, why);
             }
         }
-        Ok(())
     }
 
-    fn clear_rows(&mut self) -> Result<(), RepairError> {
-        let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() {
-            return Ok(());
+    /// Takes the sha256 of rows away, or counts those that would lose it. Whatever is the matter with
+    /// the database, they are left, and that is said.
+    fn rows(&mut self, given: &[(i32, String)]) {
+        if given.is_empty() {
+            return;
         }
-        let Some(connector) = self.connector else {
-            for (pfile, _) in rows {
-                let why = "its sha256 can be taken away in the live database alone";
-                self.leave(format!("pfile {pfile}"), why.to_owned());
+        let connector = self.connector;
+        let rows = self.database_rows.get_or_insert_with(|| match connector {
+            Some(connector) => Rows::connect(connector).map_err(|error| in_full(&error)),
+            None => Err("its sha256 can be taken away in the live database alone".to_owned()),
+        });
+        let done = match rows {
+            Ok(rows) if self.apply => rows.clear(given, &self.database),
+            Ok(rows) => rows.filled(given, &self.database),
+            Err(why) => {
+                let why = why.clone();
+                return self.leave_rows(given, &why);
             }
-            return Ok(());
         };
-        self.undone.undone += Rows::connect(connector)?.clear(&rows, &self.database)?;
-        Ok(())
+        match done {
+            Ok(number) => self.undone.undone += number,
+            Err(error) => {
+                let why = in_full(&error);
+                self.leave_rows(given, &why);
+                self.database_rows = Some(Err(why));
+            }
+        }
+    }
+
+    fn leave_rows(&mut self, given: &[(i32, String)], why: &str) {
+        for (pfile, _) in given {
+            self.leave(format!("pfile {pfile}"), why.to_owned());
+        }
     }
 
     fn leave(&mut self, path: String, why: String) {
