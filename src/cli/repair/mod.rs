@@ -190,6 +190,7 @@ fn attempt(
         place::sysconf_with(global, arguments.undo.is_some() || global.catalog.is_some())?;
     let tree = place::tree(global, sysconf.as_ref())?;
     output.refuse_inside(tree.path(), "the repository")?;
+    output.is_about(tree.path());
     if let Some(run) = &arguments.undo {
         return take_back(global, arguments, sysconf.as_ref(), &tree, run, progress);
     }

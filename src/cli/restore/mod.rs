@@ -196,6 +196,7 @@ fn attempt(
     let tree = opened.as_ref().map(|(tree, _)| tree);
     if let Some(tree) = tree {
         output.refuse_inside(tree.path(), "the repository")?;
+        output.is_about(tree.path());
     }
     if let Some(tree) = tree.filter(|_| !parts.types.is_none()) {
         target::warn_of_unknown_owner(tree, progress);
