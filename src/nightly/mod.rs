@@ -3,7 +3,7 @@
 //! Each step is a run of the program itself in a process of its own, so that one that dies takes no
 //! other along and gives its memory back. One night at a time: the lock stands in the state
 //! directory, and so does the verdict of the last night. What a step may do after another has failed
-//! is decided in one place, [`Step::refusal`]. Nothing is printed: a [`Listener`] is told.
+//! is decided in one place, `Step::refusal`. Nothing is printed: a [`Listener`] is told.
 
 mod child;
 mod error;
