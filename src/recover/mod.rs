@@ -6,6 +6,7 @@
 pub mod database;
 pub mod drill;
 pub mod files;
+mod in_full;
 mod lock;
 pub mod logs;
 pub mod place;

@@ -12,6 +12,7 @@ use crate::check::{
     self, Action, Batch, Finding, Kind, Mending, MendingStatus, Recovery, Severity, Spool, Tally,
 };
 use crate::monitor::Monitor;
+use crate::recover::in_full::in_full;
 
 /// How much of an action is planned, done, or left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -95,20 +96,6 @@ impl Outcome {
             self.trouble = Some(in_full(error));
         }
     }
-}
-
-/// An error with its causes.
-pub(super) fn in_full(error: &RepairError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Sums over all findings.

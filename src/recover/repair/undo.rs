@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::error::RepairError;
 use super::journal::{Record, Step, runs};
-use super::outcome::in_full;
 use super::sha256::Rows;
 use super::steps::{self, Taken};
 use crate::check::path_text;
 use crate::monitor::{Monitor, Phase};
 use crate::recover::files;
+use crate::recover::in_full::in_full;
 use crate::recover::lock::keep_others_out;
 use crate::recover::quarantine::Quarantine;
 use crate::repository::{Tree, TreePath};

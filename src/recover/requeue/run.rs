@@ -18,6 +18,7 @@ use super::wanted::Wanted;
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::check;
 use crate::monitor::{Monitor, Phase};
+use crate::recover::in_full::in_full;
 use crate::recover::lock::keep_others_out;
 use crate::recover::quarantine::{Quarantine, run_name};
 use crate::repository::{RepositoryName, Tree, TreePath};
@@ -102,20 +103,6 @@ pub fn run(
         }
         result => result.map(|()| outcome),
     }
-}
-
-/// An error with its causes.
-fn in_full(error: &RequeueError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// What the plan needs besides what it reports.
