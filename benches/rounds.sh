@@ -35,9 +35,10 @@ timed() {
 
 # Notes a run of a program, right after one of itself that is not counted. Where more than "$most_cold"
 # bytes had to come from the disk all the same, the run was not warm: then both are done again, up to
-# "$attempts" times, and the warmest counts.
+# "$attempts" times, as long as that gives half of it or less, and the warmest counts. (What leaves nothing
+# in the cache itself never has a warm run.)
 timed_warm() {
-    local attempt cold least=
+    local attempt cold least= before=
     for ((attempt = 1; attempt <= ${attempts:-1}; attempt++)); do
         "do_$1" >"$work/said" 2>&1 || fail "$1"
         run_timed "$1"
@@ -47,6 +48,8 @@ timed_warm() {
             cp "$work/figures" "$work/warmest"
         fi
         ((cold > ${most_cold:-0})) || break
+        if [[ -n $before ]] && ((cold > before / 2)); then break; fi
+        before=$cold
     done
     cat "$work/warmest" >>"$work/$1.times"
 }

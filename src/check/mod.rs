@@ -428,10 +428,13 @@ pub fn run_with(
     let crew = Arc::new(crew_for(&comparer, monitor));
     let order = order(&aids, options);
     let parts = share_out(crew.threads(), monitor, |shards| {
-        let Some(_seat) = crew.begin() else {
+        let Some(seat) = crew.begin() else {
             return Ok(Seen::default());
         };
-        let prover = options.prover(options.sha256).in_crew(&crew);
+        let mut prover = options.prover(options.sha256).in_crew(&crew);
+        if seat.is_spare() {
+            prover = prover.spare();
+        }
         let mut shards = shards.map(|turn| order[usize::from(turn)]);
         compare_shards(
             &comparer,
@@ -571,11 +574,11 @@ fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
 }
 
 /// Memory that the threads may take for their shards, in bytes.
-const MEMORY: u64 = 160 * 1024 * 1024;
+const MEMORY: u64 = 112 * 1024 * 1024;
 /// Memory that spare threads may take for their shards, in bytes.
-const SPARE_MEMORY: u64 = 64 * 1024 * 1024;
-/// What a thread needs to read small files.
-const THREAD_MEMORY: u64 = 7 * 1024 * 1024;
+const SPARE_MEMORY: u64 = 32 * 1024 * 1024;
+/// What a spare thread needs to read small files.
+const THREAD_MEMORY: u64 = 3 * 1024 * 1024;
 /// What a row takes while its shard is compared.
 const ROW_MEMORY: u64 = 500;
 /// What it takes while a companion goes along: a manifest's lines, old and new, and the pool's names.

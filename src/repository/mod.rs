@@ -1,6 +1,7 @@
 //! The repository: names, where a name lies, listing a shard, reading, digests.
 
 pub mod access;
+mod digests;
 mod directory;
 pub mod layout;
 mod levels;
@@ -15,7 +16,6 @@ pub mod probe;
 pub mod proof;
 pub mod reading;
 pub mod seek;
-mod sha1_lanes;
 mod shard;
 pub mod survey;
 pub mod throttle;

@@ -224,6 +224,14 @@ mod tests {
 
     const LENGTH: usize = 10_000_000;
 
+    /// Ways to read, lengths of files, and how much is asked for at a time.
+    const CASES: [(Way, usize, usize); 4] = [
+        (Way::NoWait, LENGTH, 300_000),
+        (Way::NoWait, 10_000, 300_000),
+        (Way::DontCache, 10_000, 300_000),
+        (Way::DontCache, 1_000_000, 1_000_001),
+    ];
+
     /// A file on disk, and none of it in the page cache; `None` where that cannot be.
     #[allow(clippy::print_stderr)]
     fn cold(length: usize) -> Option<File> {
@@ -280,29 +288,21 @@ mod tests {
 
     #[test]
     fn what_was_not_there_leaves_again() {
-        for (way, length) in [
-            (Way::NoWait, LENGTH),
-            (Way::NoWait, 10_000),
-            (Way::DontCache, 10_000),
-        ] {
+        for (way, length, piece) in CASES {
             let Some(file) = cold(length) else { return };
             let pages = Pages::read_in(way, PageCache::AsFound);
-            assert_eq!(read_all(pages, &file, 300_000), length);
+            assert_eq!(read_all(pages, &file, piece), length);
             assert_eq!(places(&file, length), [false; 3], "{way:?} {length}");
         }
     }
 
     #[test]
     fn what_was_there_stays() {
-        for (way, length) in [
-            (Way::NoWait, LENGTH),
-            (Way::NoWait, 10_000),
-            (Way::DontCache, 10_000),
-        ] {
+        for (way, length, piece) in CASES {
             let Some(file) = cold(length) else { return };
             read_all(Pages::of_large(PageCache::Keep), &file, length + 1);
             let pages = Pages::read_in(way, PageCache::AsFound);
-            assert_eq!(read_all(pages, &file, 300_000), length);
+            assert_eq!(read_all(pages, &file, piece), length);
             assert_eq!(places(&file, length), [true; 3], "{way:?} {length}");
         }
     }

@@ -1,10 +1,9 @@
 //! Reading a file and proving its name: sha1, md5 and size in one pass over the bytes.
 //!
 //! Small files are read into one buffer, several at a time, and their digests are computed side by
-//! side: md5 in the lanes of the processor, sha1 two at a time. Large files are streamed. Files are
-//! read, never mapped: a mapped file that shrinks or meets a bad sector would kill the program. What
-//! computes several digests at once is young code, so each mismatch it reports is computed again by
-//! the plain one before it is believed.
+//! side (`digests`). Large files are streamed. Files are read, never mapped: a mapped file that shrinks
+//! or meets a bad sector would kill the program. What computes several digests at once is young code, so
+//! each mismatch it reports is computed again by the plain one before it is believed.
 
 mod crew;
 mod stream;
@@ -19,32 +18,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use md5::{Digest, Md5};
-use md5_many::Md5Many;
 use rustix::fs::{Mode, OFlags};
 use sha1::Sha1;
 use sha2::Sha256;
 
+use super::digests::Contents;
 use super::listing::InPlace;
 use super::low_impact::LowImpact;
 use super::name::RepositoryName;
 use super::page_cache::Pages;
 use super::path::TreePath;
 use super::reading::{At, ContentReader};
-use super::sha1_lanes::digest_all;
 use crate::monitor::Monitor;
 use crate::sysconf::RepositoryType;
 
-/// Files up to this size are read whole.
+/// Files up to this size are read whole, …
 const SMALL: u64 = 256 * 1024;
+/// … or up to this one, where there is room and they are digested faster among others.
+const SMALL_AMONG_OTHERS: u64 = 1024 * 1024;
 /// Small files are hashed together once they fill this much, …
-const BATCH_BYTES: usize = 6 * 1024 * 1024;
-/// … or once there are this many of them. The lanes want company of like length: of 96 files they
-/// make 2.5 GB/s, of 384 files 4.1 GB/s (sorted by length; unsorted 1.5 GB/s).
-const BATCH_FILES: usize = 512;
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// … or once there are this many of them. Lanes want company: the end of a batch, when some files are
+/// still on their way and none comes after them, is to be a small part of it.
+const BATCH_FILES: usize = 2048;
 /// What the batches of all threads may take together, …
-const BATCHES: usize = 96 * 1024 * 1024;
-/// … and each of them at least.
+const BATCHES: usize = 64 * 1024 * 1024;
+/// … each of them at least, …
 const LEAST_BATCH: usize = 512 * 1024;
+/// … and those of a spare thread.
+const SPARE_BATCH: usize = 2 * 1024 * 1024;
+/// The longest file is so many times shorter than a batch: then the lanes are busy nearly to its end.
+const LONGEST_TO_BATCH: usize = 16;
 
 /// What reading a file showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,22 +130,16 @@ pub struct Prover {
     /// Small files are hashed together once they fill this much.
     batch_bytes: usize,
     crew: Arc<Crew>,
-    lanes: Md5Many,
-    sha1s: Vec<[u8; 20]>,
-    bytes: Vec<u8>,
-    /// How much of `bytes` stands for files that wait.
-    used: usize,
+    /// What the files of the batch contain, in their order.
+    contents: Contents,
     batch: Vec<Waiting>,
     results: Vec<(usize, io::Result<Proof>)>,
 }
 
-/// A small file whose contents stand in the buffer.
+/// A small file that was read and waits for its digests.
 struct Waiting {
     number: usize,
     name: RepositoryName,
-    /// Where in the buffer its contents begin.
-    start: usize,
-    length: usize,
     sha256: Option<[u8; 32]>,
 }
 
@@ -156,10 +154,7 @@ impl Prover {
             low_impact: LowImpact::default(),
             batch_bytes: BATCH_BYTES,
             crew: Crew::alone(),
-            lanes: Md5Many::new(),
-            sha1s: Vec::new(),
-            bytes: Vec::new(),
-            used: 0,
+            contents: Contents::default(),
             batch: Vec::new(),
             results: Vec::new(),
         }
@@ -179,6 +174,15 @@ impl Prover {
     pub fn beside(self, threads: usize) -> Prover {
         Prover {
             batch_bytes: (BATCHES / threads.max(1)).clamp(LEAST_BATCH, BATCH_BYTES),
+            ..self
+        }
+    }
+
+    /// A spare thread's: it reads large files beside others, and few small ones.
+    #[must_use]
+    pub fn spare(self) -> Prover {
+        Prover {
+            batch_bytes: self.batch_bytes.min(SPARE_BATCH),
             ..self
         }
     }
@@ -247,7 +251,7 @@ impl Prover {
         monitor: &dyn Monitor,
     ) {
         let result = file.and_then(|file| {
-            if size <= SMALL {
+            if size <= self.small() {
                 self.take_small(number, name, size, &file)?;
             } else if let Some(proof) = self.stream(name, &file, witness, monitor)? {
                 self.results.push((number, Ok(proof)));
@@ -257,7 +261,7 @@ impl Prover {
         if let Err(error) = result {
             self.results.push((number, Err(error)));
         }
-        if self.batch.len() >= BATCH_FILES || self.used >= self.batch_bytes {
+        if self.batch.len() >= BATCH_FILES || self.contents.length() >= self.batch_bytes {
             self.finish_batch(witness, monitor);
         }
     }
@@ -273,6 +277,17 @@ impl Prover {
         std::mem::take(&mut self.results)
     }
 
+    /// The size up to which files are read whole.
+    fn small(&self) -> u64 {
+        match Contents::takes_longer_ones() {
+            true => {
+                let by_batch = (self.batch_bytes / LONGEST_TO_BATCH) as u64;
+                by_batch.clamp(SMALL, SMALL_AMONG_OTHERS)
+            }
+            false => SMALL,
+        }
+    }
+
     /// Reads a small file whole, behind the others of its batch.
     fn take_small(
         &mut self,
@@ -284,13 +299,10 @@ impl Prover {
         self.low_impact.throttle.pass(size);
         let mut pages = Pages::of_small(self.low_impact.page_cache);
         // Room for one byte more than expected: a file that has grown since it was listed shows.
-        let end = self.used + size as usize + 1;
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
+        let room = self.contents.room(size as usize + 1);
         let mut length = 0;
         loop {
-            match pages.read(file, &mut self.bytes[self.used + length..end])? {
+            match pages.read(file, &mut room[length..])? {
                 0 => break,
                 count => length += count,
             }
@@ -299,37 +311,25 @@ impl Prover {
             }
         }
         pages.end(file);
-        let start = self.used;
-        self.used += length;
-        let bytes = &self.bytes[start..self.used];
+        let bytes = &room[..length];
+        let sha256 = self.with_sha256.then(|| Sha256::digest(bytes).into());
+        self.contents.push(length);
         self.batch.push(Waiting {
             number,
             name: *name,
-            start,
-            length,
-            sha256: self.with_sha256.then(|| Sha256::digest(bytes).into()),
+            sha256,
         });
         Ok(())
     }
 
     /// Hashes the files that wait, side by side.
     fn finish_batch(&mut self, witness: &mut dyn Witness, monitor: &dyn Monitor) {
-        self.batch
-            .sort_unstable_by_key(|waiting| std::cmp::Reverse(waiting.length));
-        let contents: Vec<&[u8]> = self
-            .batch
-            .iter()
-            .map(|waiting| &self.bytes[waiting.start..waiting.start + waiting.length])
-            .collect();
-        let mut md5s = vec![[0u8; 16]; contents.len()];
-        self.lanes.hash_many(&contents, &mut md5s);
-        digest_all(&contents, &mut self.sha1s);
-        let digests = md5s.into_iter().zip(&self.sha1s);
-        for ((waiting, bytes), (md5, sha1)) in self.batch.iter().zip(contents).zip(digests) {
-            let name = &waiting.name;
+        let digests = self.contents.digests();
+        for (place, (waiting, digests)) in self.batch.iter().zip(digests).enumerate() {
+            let (name, bytes) = (&waiting.name, self.contents.get(place));
             let proof = Proof {
-                sha1: *sha1 == name.sha1 || Sha1::digest(bytes)[..] == name.sha1,
-                md5: md5 == name.md5 || Md5::digest(bytes)[..] == name.md5,
+                sha1: digests.sha1 == name.sha1 || Sha1::digest(bytes)[..] == name.sha1,
+                md5: digests.md5 == name.md5 || Md5::digest(bytes)[..] == name.md5,
                 size: bytes.len() as u64 == name.size,
                 sha256: waiting.sha256,
                 bytes: bytes.len() as u64,
@@ -337,9 +337,9 @@ impl Prover {
             witness.whole(name, &proof, bytes);
             self.results.push((waiting.number, Ok(proof)));
         }
-        monitor.advance(0, self.used as u64);
+        monitor.advance(0, self.contents.length() as u64);
         self.batch.clear();
-        self.used = 0;
+        self.contents.clear();
     }
 }
 

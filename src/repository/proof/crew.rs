@@ -262,7 +262,11 @@ impl Crew {
         if state.free > 0 {
             self.wake(&state);
         }
-        Some(Seat { crew: self })
+        let is_spare = state.active > self.turns;
+        Some(Seat {
+            crew: self,
+            is_spare,
+        })
     }
 
     /// Wakes all who may go on after a change, with the state still locked, so that nobody goes to
@@ -392,6 +396,14 @@ impl Drop for Hashing<'_> {
 #[derive(Debug)]
 pub struct Seat<'a> {
     crew: &'a Crew,
+    is_spare: bool,
+}
+
+impl Seat<'_> {
+    /// Whether as many others as may work at a time had begun before.
+    pub fn is_spare(&self) -> bool {
+        self.is_spare
+    }
 }
 
 impl Drop for Seat<'_> {
