@@ -38,7 +38,7 @@ timed() {
 # "$attempts" times, as long as that gives half of it or less, and the warmest counts. (What leaves nothing
 # in the cache itself never has a warm run.)
 timed_warm() {
-    local attempt cold least= before=
+    local attempt cold least='' before=''
     for ((attempt = 1; attempt <= ${attempts:-1}; attempt++)); do
         "do_$1" >"$work/said" 2>&1 || fail "$1"
         run_timed "$1"

@@ -126,6 +126,7 @@ impl Options {
     fn prover(&self, with_sha256: bool) -> Prover {
         Prover::new(with_sha256)
             .sparing(&self.low_impact)
+            .without_witness()
             .beside(self.threads)
     }
 
@@ -573,12 +574,10 @@ fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
     })
 }
 
-/// Memory that the threads may take for their shards, in bytes.
-const MEMORY: u64 = 112 * 1024 * 1024;
-/// Memory that spare threads may take for their shards, in bytes.
+/// Memory that the threads may take for their shards and for contents, in bytes.
+const MEMORY: u64 = 144 * 1024 * 1024;
+/// Memory that spare threads may take for these, in bytes.
 const SPARE_MEMORY: u64 = 32 * 1024 * 1024;
-/// What a spare thread needs to read small files.
-const THREAD_MEMORY: u64 = 3 * 1024 * 1024;
 /// What a row takes while its shard is compared.
 const ROW_MEMORY: u64 = 500;
 /// What it takes while a companion goes along: a manifest's lines, old and new, and the pool's names.
@@ -594,17 +593,25 @@ fn crew_for(comparer: &Comparer<'_>, monitor: &dyn Monitor) -> Crew {
             Some(_) => ROW_MEMORY_OF_TWO,
             None => ROW_MEMORY,
         };
-    let turns = options.threads.min(fitting(MEMORY, by_shard).max(1));
+    let prover = match comparer.companion {
+        // It has its own.
+        Some(_) => Some(Prover::new(false).beside(options.threads)),
+        None => options.verify.then(|| options.prover(options.sha256)),
+    };
+    let by_thread = by_shard + prover.as_ref().map_or(0, Prover::memory);
+    let turns = options.threads.min(fitting(MEMORY, by_thread).max(1));
     if turns < options.threads {
         monitor.warn(&format!(
-            "{turns} jobs compare at a time, not {}: each holds {} MiB of the catalog in memory",
+            "{turns} jobs compare at a time, not {}: each takes up to {} MiB of memory",
             options.threads,
-            by_shard >> 20,
+            by_thread.div_ceil(1 << 20),
         ));
     }
-    let spares = match options.verify && comparer.companion.is_none() {
-        true => fitting(SPARE_MEMORY, THREAD_MEMORY + by_shard),
-        false => 0,
+    let spares = match prover {
+        Some(prover) if comparer.companion.is_none() => {
+            fitting(SPARE_MEMORY, by_shard + prover.spare().memory())
+        }
+        _ => 0,
     };
     Crew::of(turns, spares)
 }

@@ -32,23 +32,53 @@ use super::reading::{At, ContentReader};
 use crate::monitor::Monitor;
 use crate::sysconf::RepositoryType;
 
-/// Files up to this size are read whole, …
+/// Files up to this size are read whole, always.
 const SMALL: u64 = 256 * 1024;
-/// … or up to this one, where there is room and they are digested faster among others.
-const SMALL_AMONG_OTHERS: u64 = 1024 * 1024;
-/// Small files are hashed together once they fill this much, …
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
-/// … or once there are this many of them. Lanes want company: the end of a batch, when some files are
-/// still on their way and none comes after them, is to be a small part of it.
-const BATCH_FILES: usize = 2048;
 /// What the batches of all threads may take together, …
-const BATCHES: usize = 64 * 1024 * 1024;
-/// … each of them at least, …
+const BATCHES: usize = 48 * 1024 * 1024;
+/// … and each of them at least.
 const LEAST_BATCH: usize = 512 * 1024;
-/// … and those of a spare thread.
+/// The batch of a spare thread.
 const SPARE_BATCH: usize = 2 * 1024 * 1024;
-/// The longest file is so many times shorter than a batch: then the lanes are busy nearly to its end.
-const LONGEST_TO_BATCH: usize = 16;
+
+/// How many small files are hashed together.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// Once they have so many bytes, …
+    bytes: usize,
+    /// … or once there are so many of them.
+    files: usize,
+    /// Longer files are streamed.
+    longest: u64,
+}
+
+impl Batch {
+    /// What is enough company for lanes that are filled by length.
+    const ORDINARY: Batch = Batch {
+        bytes: 6 * 1024 * 1024,
+        files: 512,
+        longest: SMALL,
+    };
+
+    /// For wide lanes: the end of a batch, when some files are still on their way and none comes after
+    /// them, is to be a small part of it.
+    const WIDE: Batch = Batch {
+        bytes: 16 * 1024 * 1024,
+        files: 2048,
+        longest: 1024 * 1024,
+    };
+
+    /// No more bytes than these: then fewer long files keep the lanes busy to the end.
+    fn within(self, bytes: usize) -> Batch {
+        let bytes = bytes.min(self.bytes);
+        let by_bytes = (bytes / 16) as u64;
+        Batch {
+            bytes,
+            longest: self.longest.min(by_bytes.max(SMALL)),
+            ..self
+        }
+    }
+}
 
 /// What reading a file showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,12 +157,11 @@ pub struct Claim {
 pub struct Prover {
     with_sha256: bool,
     low_impact: LowImpact,
-    /// Small files are hashed together once they fill this much.
-    batch_bytes: usize,
+    batch: Batch,
     crew: Arc<Crew>,
-    /// What the files of the batch contain, in their order.
+    /// What the files that wait contain, in their order.
     contents: Contents,
-    batch: Vec<Waiting>,
+    waiting: Vec<Waiting>,
     results: Vec<(usize, io::Result<Proof>)>,
 }
 
@@ -152,10 +181,10 @@ impl Prover {
         Prover {
             with_sha256,
             low_impact: LowImpact::default(),
-            batch_bytes: BATCH_BYTES,
+            batch: Batch::ORDINARY,
             crew: Crew::alone(),
             contents: Contents::default(),
-            batch: Vec::new(),
+            waiting: Vec::new(),
             results: Vec::new(),
         }
     }
@@ -169,22 +198,41 @@ impl Prover {
         }
     }
 
+    /// For contents that no witness keeps a copy of: longer files are then read whole, where they are
+    /// digested faster among others. (A witness may have a way to copy a large file without reading it.)
+    #[must_use]
+    pub fn without_witness(self) -> Prover {
+        match Contents::takes_longer_ones() {
+            true => Prover {
+                batch: Batch::WIDE,
+                ..self
+            },
+            false => self,
+        }
+    }
+
     /// One of so many: together they keep to some memory.
     #[must_use]
     pub fn beside(self, threads: usize) -> Prover {
+        let each = BATCHES / threads.max(1);
         Prover {
-            batch_bytes: (BATCHES / threads.max(1)).clamp(LEAST_BATCH, BATCH_BYTES),
+            batch: self.batch.within(each.max(LEAST_BATCH)),
             ..self
         }
     }
 
-    /// A spare thread's: it reads large files beside others, and few small ones.
+    /// A spare thread's, which is there for large files.
     #[must_use]
     pub fn spare(self) -> Prover {
         Prover {
-            batch_bytes: self.batch_bytes.min(SPARE_BATCH),
+            batch: self.batch.within(SPARE_BATCH),
             ..self
         }
+    }
+
+    /// The most bytes of contents that it holds in memory at a time.
+    pub fn memory(&self) -> u64 {
+        self.batch.bytes as u64 + self.batch.longest + crew::MOST_OF_A_FILE
     }
 
     /// Computes the md5 of large files together with others.
@@ -251,7 +299,7 @@ impl Prover {
         monitor: &dyn Monitor,
     ) {
         let result = file.and_then(|file| {
-            if size <= self.small() {
+            if size <= self.longest_small() {
                 self.take_small(number, name, size, &file)?;
             } else if let Some(proof) = self.stream(name, &file, witness, monitor)? {
                 self.results.push((number, Ok(proof)));
@@ -261,7 +309,7 @@ impl Prover {
         if let Err(error) = result {
             self.results.push((number, Err(error)));
         }
-        if self.batch.len() >= BATCH_FILES || self.contents.length() >= self.batch_bytes {
+        if self.waiting.len() >= self.batch.files || self.contents.length() >= self.batch.bytes {
             self.finish_batch(witness, monitor);
         }
     }
@@ -277,14 +325,11 @@ impl Prover {
         std::mem::take(&mut self.results)
     }
 
-    /// The size up to which files are read whole.
-    fn small(&self) -> u64 {
-        match Contents::takes_longer_ones() {
-            true => {
-                let by_batch = (self.batch_bytes / LONGEST_TO_BATCH) as u64;
-                by_batch.clamp(SMALL, SMALL_AMONG_OTHERS)
-            }
-            false => SMALL,
+    /// The size up to which files are read whole: where bytes are limited, none is to wait for many.
+    fn longest_small(&self) -> u64 {
+        match self.low_impact.throttle.is_limited() {
+            true => SMALL,
+            false => self.batch.longest,
         }
     }
 
@@ -314,7 +359,7 @@ impl Prover {
         let bytes = &room[..length];
         let sha256 = self.with_sha256.then(|| Sha256::digest(bytes).into());
         self.contents.push(length);
-        self.batch.push(Waiting {
+        self.waiting.push(Waiting {
             number,
             name: *name,
             sha256,
@@ -325,7 +370,7 @@ impl Prover {
     /// Hashes the files that wait, side by side.
     fn finish_batch(&mut self, witness: &mut dyn Witness, monitor: &dyn Monitor) {
         let digests = self.contents.digests();
-        for (place, (waiting, digests)) in self.batch.iter().zip(digests).enumerate() {
+        for (place, (waiting, digests)) in self.waiting.iter().zip(digests).enumerate() {
             let (name, bytes) = (&waiting.name, self.contents.get(place));
             let proof = Proof {
                 sha1: digests.sha1 == name.sha1 || Sha1::digest(bytes)[..] == name.sha1,
@@ -338,7 +383,7 @@ impl Prover {
             self.results.push((waiting.number, Ok(proof)));
         }
         monitor.advance(0, self.contents.length() as u64);
-        self.batch.clear();
+        self.waiting.clear();
         self.contents.clear();
     }
 }

@@ -23,6 +23,11 @@ impl Throttle {
         }
     }
 
+    /// Whether there is a limit.
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Waits until so many more bytes may pass.
     pub fn pass(&self, bytes: u64) {
         let Some(limit) = self.limit else {

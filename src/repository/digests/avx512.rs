@@ -8,27 +8,31 @@
 
 use super::{Digests, Padded};
 
-/// Digests messages, the longest first, and gives each with its place among them. `false`, and nothing
-/// is done, where the processor has no such lanes.
-pub(super) fn digest_all<'a>(
-    messages: impl Iterator<Item = Padded<'a>>,
-    give: impl FnMut(usize, Digests),
-) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if is_here() {
-        x86::digest_all(messages, give);
-        return true;
-    }
-    let _ = (messages, give);
-    false
-}
+/// Proof that the processor has such lanes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lanes(());
 
-/// Whether the processor has such lanes.
-pub(super) fn is_here() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+impl Lanes {
+    /// `None` where the processor or the system has none.
+    pub(super) fn detect() -> Option<Lanes> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            return Some(Lanes(()));
+        }
+        None
+    }
+
+    /// Digests messages, the longest first, and gives each with its place among them.
+    pub(super) fn digest_all<'a>(
+        self,
+        messages: impl Iterator<Item = Padded<'a>>,
+        give: impl FnMut(usize, Digests),
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        x86::digest_all(self, messages, give);
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (messages, give);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -36,17 +40,17 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::super::BLOCK;
-    use super::{Digests, Padded};
+    use super::{Digests, Lanes, Padded};
 
     /// Messages at a time.
-    const LANES: usize = 16;
+    const WIDTH: usize = 16;
     /// Words in a block.
     const WORDS: usize = 16;
 
     /// A word of each message.
     #[derive(Clone, Copy)]
     #[repr(align(64))]
-    struct Row([u32; LANES]);
+    struct Row([u32; WIDTH]);
 
     /// The words that md5 begins with; sha1 has the same and one more.
     const FIRST: [u32; 5] = [
@@ -67,8 +71,8 @@ mod x86 {
         fn first() -> States {
             let [md5 @ .., _] = FIRST;
             States {
-                md5: md5.map(|word| Row([word; LANES])),
-                sha1: FIRST.map(|word| Row([word; LANES])),
+                md5: md5.map(|word| Row([word; WIDTH])),
+                sha1: FIRST.map(|word| Row([word; WIDTH])),
             }
         }
 
@@ -87,13 +91,13 @@ mod x86 {
         }
     }
 
-    /// To be called only where [`is_here`](super::is_here) says so.
     pub(super) fn digest_all<'a>(
+        here: Lanes,
         messages: impl Iterator<Item = Padded<'a>>,
         mut give: impl FnMut(usize, Digests),
     ) {
         let mut waiting = messages.enumerate();
-        let mut lanes: [Option<(usize, Padded<'a>)>; LANES] = Default::default();
+        let mut lanes: [Option<(usize, Padded<'a>)>; WIDTH] = Default::default();
         for lane in &mut lanes {
             *lane = waiting.next();
         }
@@ -104,8 +108,8 @@ mod x86 {
                 return;
             };
             // Lanes with nothing to do go along with one that has.
-            let mut blocks = [shortest; LANES];
-            let mut ends = Row([0; LANES]);
+            let mut blocks = [shortest; WIDTH];
+            let mut ends = Row([0; WIDTH]);
             for (number, lane) in lanes.iter_mut().enumerate() {
                 if let Some((_, message)) = lane {
                     (blocks[number], message.blocks) = message.blocks.split_at(shortest.len());
@@ -114,7 +118,7 @@ mod x86 {
                     }
                 }
             }
-            go_on(&mut states, &blocks, shortest.len(), &ends);
+            go_on(here, &mut states, &blocks, shortest.len(), &ends);
             for (number, lane) in lanes.iter_mut().enumerate() {
                 match lane {
                     Some((place, message)) if message.blocks.is_empty() => {
@@ -128,9 +132,16 @@ mod x86 {
     }
 
     #[allow(unsafe_code)]
-    fn go_on(states: &mut States, blocks: &[&[[u8; BLOCK]]; LANES], count: usize, ends: &Row) {
+    fn go_on(
+        _: Lanes,
+        states: &mut States,
+        blocks: &[&[[u8; BLOCK]]; WIDTH],
+        count: usize,
+        ends: &Row,
+    ) {
         // SAFETY: the only thing that `advance` asks for is a processor with the instructions that
-        // it is compiled for, and `is_here` has said that this is one. It touches no raw memory.
+        // it is compiled for, and there are no `Lanes` but where it was found to have them. It
+        // touches no raw memory.
         unsafe { advance(states, blocks, count, ends) }
     }
 
@@ -138,7 +149,7 @@ mod x86 {
     /// that end with the last of these blocks, and nothing for the others.
     // What is called in here with a closure is compiled without these instructions: hence the loops.
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn advance(states: &mut States, blocks: &[&[[u8; BLOCK]]; LANES], count: usize, ends: &Row) {
+    fn advance(states: &mut States, blocks: &[&[[u8; BLOCK]]; WIDTH], count: usize, ends: &Row) {
         let big_endian = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
         let mut for_md5 = [_mm512_setzero_si512(); 4];
         for (register, row) in for_md5.iter_mut().zip(&states.md5) {

@@ -15,6 +15,7 @@ mod tests;
 
 use std::cmp::Reverse;
 
+use avx512::Lanes;
 use md5_many::Md5Many;
 
 /// Both digests work on blocks of so many bytes.
@@ -49,6 +50,7 @@ impl Span {
 
 /// A message in whole blocks, its length still missing from the last one.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
 struct Padded<'a> {
     blocks: &'a [[u8; BLOCK]],
     /// The length of the message.
@@ -69,7 +71,7 @@ pub(super) struct Contents {
 impl Contents {
     /// Whether files of several hundred KiB are digested faster among others than by themselves.
     pub(super) fn takes_longer_ones() -> bool {
-        avx512::is_here()
+        Lanes::detect().is_some()
     }
 
     /// Bytes of all files.
@@ -121,15 +123,16 @@ impl Contents {
         order.sort_unstable_by_key(|number| Reverse(self.spans[*number].length));
         let mut digests = vec![Digests::default(); order.len()];
         let longest = order.first().map_or(0, |first| self.spans[*first].padded());
-        let are_enough = self.used >= FEWEST_LANES * longest;
-        if !are_enough || longest > MOST_BITS / 8 || !self.digest_together(&order, &mut digests) {
-            self.digest_apart(&order, &mut digests);
+        let is_worth_it = self.used >= FEWEST_LANES * longest && longest <= MOST_BITS / 8;
+        match Lanes::detect().filter(|_| is_worth_it) {
+            Some(lanes) => self.digest_together(lanes, &order, &mut digests),
+            None => self.digest_apart(&order, &mut digests),
         }
         digests
     }
 
-    /// Both digests in wide lanes; `false`, and nothing is done, where there are none.
-    fn digest_together(&self, order: &[usize], digests: &mut [Digests]) -> bool {
+    /// Both digests in wide lanes.
+    fn digest_together(&self, lanes: Lanes, order: &[usize], digests: &mut [Digests]) {
         let padded = order.iter().map(|number| {
             let span = self.spans[*number];
             Padded {
@@ -137,7 +140,7 @@ impl Contents {
                 bits: span.length as u32 * 8,
             }
         });
-        avx512::digest_all(padded, |place, digest| digests[order[place]] = digest)
+        lanes.digest_all(padded, |place, digest| digests[order[place]] = digest);
     }
 
     /// First md5, then sha1.

@@ -10,9 +10,9 @@ use sha1::{Digest, Sha1};
 pub(super) fn digest_all(messages: &[&[u8]], digests: &mut Vec<[u8; 20]>) {
     digests.clear();
     #[cfg(target_arch = "x86_64")]
-    if x86::is_here() {
+    if let Some(here) = x86::Instructions::detect() {
         digests.resize(messages.len(), [0; 20]);
-        x86::digest_all(messages, digests);
+        x86::digest_all(here, messages, digests);
         return;
     }
     digests.extend(
@@ -35,11 +35,17 @@ mod x86 {
         0xc3d2_e1f0,
     ];
 
-    /// Whether the processor has what [`advance`] is compiled for.
-    pub(super) fn is_here() -> bool {
-        is_x86_feature_detected!("sha")
-            && is_x86_feature_detected!("ssse3")
-            && is_x86_feature_detected!("sse4.1")
+    /// Proof that the processor has what [`advance`] is compiled for.
+    #[derive(Clone, Copy)]
+    pub(super) struct Instructions(());
+
+    impl Instructions {
+        pub(super) fn detect() -> Option<Instructions> {
+            let here = is_x86_feature_detected!("sha")
+                && is_x86_feature_detected!("ssse3")
+                && is_x86_feature_detected!("sse4.1");
+            here.then_some(Instructions(()))
+        }
     }
 
     /// A message on its way: whole blocks of its own, then one or two that end in its length.
@@ -104,8 +110,7 @@ mod x86 {
         }
     }
 
-    /// To be called only where [`is_here`] says so.
-    pub(super) fn digest_all(messages: &[&[u8]], digests: &mut [[u8; 20]]) {
+    pub(super) fn digest_all(here: Instructions, messages: &[&[u8]], digests: &mut [[u8; 20]]) {
         let mut waiting = messages.iter().enumerate();
         let mut next = || {
             waiting
@@ -116,7 +121,7 @@ mod x86 {
         while let [Some(a), Some(b)] = &mut lanes {
             let count = a.run().len().min(b.run().len());
             let mut states = [a.state, b.state];
-            go_on(&mut states, [&a.run()[..count], &b.run()[..count]]);
+            go_on(here, &mut states, [&a.run()[..count], &b.run()[..count]]);
             for (lane, state) in lanes.iter_mut().zip(states) {
                 if let Some(busy) = lane {
                     busy.state = state;
@@ -132,7 +137,7 @@ mod x86 {
             while !lane.is_done() {
                 let count = lane.run().len();
                 let mut states = [lane.state];
-                go_on(&mut states, [lane.run()]);
+                go_on(here, &mut states, [lane.run()]);
                 [lane.state] = states;
                 lane.pass(count);
             }
@@ -141,9 +146,14 @@ mod x86 {
     }
 
     #[allow(unsafe_code)]
-    fn go_on<const N: usize>(states: &mut [[u32; 5]; N], blocks: [&[[u8; BLOCK]]; N]) {
+    fn go_on<const N: usize>(
+        _: Instructions,
+        states: &mut [[u32; 5]; N],
+        blocks: [&[[u8; BLOCK]]; N],
+    ) {
         // SAFETY: the only thing that `advance` asks for is a processor with the instructions that
-        // it is compiled for, and `is_here` has said that this is one. It touches no raw memory.
+        // it is compiled for, and there are no `Instructions` but where it was found to have them. It
+        // touches no raw memory.
         unsafe { advance(states, blocks) }
     }
 

@@ -25,6 +25,8 @@ use md5_many::{Md5Many, Md5State};
 pub(super) const PIECE: usize = 256 * 1024;
 /// A file has so many pieces at most: one being read, one being hashed, one waiting between.
 const PIECES: usize = 3;
+/// Bytes of a large file that are in memory at a time.
+pub(super) const MOST_OF_A_FILE: u64 = (PIECES * PIECE) as u64;
 /// So many files fill the lanes well.
 const WIDE: usize = 8;
 /// No more files are hashed side by side.

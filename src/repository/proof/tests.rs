@@ -12,7 +12,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::crew::{Crew, PIECE};
-use super::{Nobody, Proof, Prover, SMALL_AMONG_OTHERS, Witness};
+use super::{Nobody, Proof, Prover, SMALL, Witness};
 use crate::monitor::{Monitor, Silent};
 use crate::repository::RepositoryName;
 
@@ -64,7 +64,7 @@ impl Files {
         witness: &mut dyn Witness,
         monitor: &dyn Monitor,
     ) -> Option<std::io::Result<Proof>> {
-        let listed = SMALL_AMONG_OTHERS + 1;
+        let listed = SMALL + 1;
         prover.read(&self.handle, path, 7, name, listed, witness, monitor);
         let result = prover.finish(witness, monitor).pop()?;
         assert_eq!(result.0, 7);
