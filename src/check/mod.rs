@@ -52,7 +52,7 @@ use crate::sysconf::RepositoryType;
 use compare::{Compared, Comparer};
 use draft::StrayRecord;
 use reads::Reads;
-use settle::Settler;
+use settle::{Again, Settler};
 
 /// What settling drafts may take of the memory that a check has in all.
 const ROOM_TO_SETTLE: u64 = 128 << 20;
@@ -457,6 +457,9 @@ pub fn run_with(
         seen.complete_shards.clear();
     }
 
+    let again = aids
+        .live
+        .map(|live| again(live, catalog, drafts.size(), options, monitor));
     monitor.phase(Phase::SecondLook, Some(256));
     let common_faults: HashSet<(bool, bool)> = seen
         .faults
@@ -470,7 +473,7 @@ pub fn run_with(
         options,
         reads: &reads,
         monitor,
-        live: aids.live,
+        again,
         backups: aids.backups,
         drafts: &drafts,
         strays: &strays,
@@ -551,6 +554,37 @@ fn order(aids: &Aids<'_>, options: &Options) -> Vec<Shard> {
     match (aids.ledger, aids.time_limit) {
         (Some(ledger), Some(_)) => ledger.order(&options.types),
         _ => Shard::all().collect(),
+    }
+}
+
+/// About what a draft takes on disk.
+const DRAFT: u64 = 60;
+/// To ask for a row by its name takes as long as to read so many rows, or longer.
+const ROWS_TO_A_NAME: u64 = 100;
+/// Fewer names than these are asked for in a few seconds.
+const FEW_NAMES: u64 = 20_000;
+
+/// The rows as they are now, for drafts that take so many bytes: read as a whole where that is faster.
+fn again<'a>(
+    live: &'a dyn LiveRows,
+    catalog: &Catalog,
+    drafts: u64,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Again<'a> {
+    let (names, rows) = (drafts / DRAFT, catalog.summary().pfile_rows);
+    if names < FEW_NAMES.max(rows / ROWS_TO_A_NAME) {
+        return Again::Asked(live);
+    }
+    match live.all_rows_now(&options.scratch, options.threads, monitor) {
+        Ok(Some(catalog)) => Again::Read(Box::new(catalog)),
+        Ok(None) | Err(CatalogError::Stopped) => Again::Asked(live),
+        Err(error) => {
+            monitor.warn(&format!(
+                "the rows cannot all be read again ({error}): they are asked for by name, which takes its time"
+            ));
+            Again::Asked(live)
+        }
     }
 }
 

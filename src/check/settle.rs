@@ -19,6 +19,34 @@ use crate::repository::access::Fault;
 use crate::repository::{Claim, Prover, RepositoryName, Shard, Tree, TreePath};
 use crate::sysconf::RepositoryType;
 
+/// Where the second look finds rows as they are now.
+pub(super) enum Again<'a> {
+    /// They are asked for by name.
+    Asked(&'a dyn LiveRows),
+    /// All were read once more.
+    Read(Box<Catalog>),
+}
+
+impl Again<'_> {
+    /// The rows of names of one shard, with the keys of the rows that were known to bear them.
+    fn rows(
+        &self,
+        shard: Shard,
+        names: &[(RepositoryName, Vec<i32>)],
+    ) -> Result<Vec<(RepositoryName, RowNow)>, CatalogError> {
+        match self {
+            Again::Asked(live) => live.rows_now(names),
+            Again::Read(catalog) => {
+                let pfiles = catalog.shard(shard)?;
+                let rows = names
+                    .iter()
+                    .map(|(name, _)| (*name, RowNow::of(name, &pfiles)));
+                Ok(rows.collect())
+            }
+        }
+    }
+}
+
 /// Settles shards; shared by all threads.
 pub(super) struct Settler<'a> {
     pub tree: &'a Tree,
@@ -27,7 +55,7 @@ pub(super) struct Settler<'a> {
     /// Whose contents were read.
     pub reads: &'a Reads<'a>,
     pub monitor: &'a dyn Monitor,
-    pub live: Option<&'a dyn LiveRows>,
+    pub again: Option<Again<'a>>,
     pub backups: &'a [&'a dyn Backups],
     pub drafts: &'a Scatter,
     pub strays: &'a Scatter,
@@ -76,8 +104,8 @@ impl Settler<'_> {
                 _ => true,
             }
         });
-        if let Some(live) = self.live {
-            self.look_again(live, &pfiles, &mut drafts);
+        if let Some(again) = &self.again {
+            self.look_again(again, shard, &pfiles, &mut drafts);
         }
         for draft in drafts {
             let pfile = draft.name.and_then(|name| pfiles.find(&name));
@@ -281,7 +309,13 @@ impl Settler<'_> {
 
     /// Looks at files and live rows again and drops what is no longer so. Where that is not
     /// possible, the drafts stay as they are, and the run does not count as complete.
-    fn look_again(&self, live: &dyn LiveRows, pfiles: &ShardPfiles, drafts: &mut Vec<Draft>) {
+    fn look_again(
+        &self,
+        again: &Again<'_>,
+        shard: Shard,
+        pfiles: &ShardPfiles,
+        drafts: &mut Vec<Draft>,
+    ) {
         let mut names: Vec<RepositoryName> = drafts
             .iter()
             .filter(|draft| is_fleeting(draft.kind))
@@ -300,7 +334,7 @@ impl Settler<'_> {
                 (name, keys)
             })
             .collect();
-        let answer = match live.rows_now(&names) {
+        let answer = match again.rows(shard, &names) {
             Ok(answer) => answer,
             Err(error) => {
                 if !self.second_look_failed.swap(true, Ordering::Relaxed) {

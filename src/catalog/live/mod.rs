@@ -314,6 +314,15 @@ impl LiveRows for LiveDatabase {
         Ok(rows)
     }
 
+    fn all_rows_now(
+        &self,
+        scratch: &Path,
+        threads: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Catalog>, CatalogError> {
+        self.read_catalog(scratch, None, threads, monitor).map(Some)
+    }
+
     fn temporary_trees_in_use_since(&self) -> Result<Option<Micros>, CatalogError> {
         let _turn = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let row = self
