@@ -19,7 +19,8 @@ pub enum Phase {
     RestoreDatabase,
     /// PostgreSQL gathers figures about restored tables.
     Analyze,
-    /// Rows are read from a live database or a dump.
+    /// Rows are read from a live database or a dump; from a live one once more, after the tree, where
+    /// very much is in doubt.
     ReadRows,
     /// Rows are sorted into the shards of a catalog.
     SortRows,

@@ -46,8 +46,8 @@ pub trait LiveRows: Sync {
         names: &[(RepositoryName, Vec<i32>)],
     ) -> Result<Vec<(RepositoryName, RowNow)>, CatalogError>;
 
-    /// All rows as they are now, in a catalog that is kept in `scratch`; `None` where rows can only be
-    /// asked for by name.
+    /// All rows as they are now, in a catalog that is kept in `scratch`; `None` where there is no room
+    /// for it, or rows can only be asked for by name.
     fn all_rows_now(
         &self,
         scratch: &Path,

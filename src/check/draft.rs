@@ -43,6 +43,21 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Whether work that goes on can make it untrue.
+    pub(super) fn is_fleeting(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::MissingGold
+                | Kind::MissingDerived
+                | Kind::MissingListing
+                | Kind::Orphan
+                | Kind::Unreferenced
+                | Kind::PfileWithoutUse
+                | Kind::PartialImport
+                | Kind::WrongSize
+        )
+    }
+
     /// A draft about a name.
     pub(super) fn of(kind: Kind, verdict: Verdict, name: RepositoryName) -> Draft {
         Draft {

@@ -315,6 +315,8 @@ struct Seen {
     shards_read: u64,
     golds_at_risk: Vec<crate::repository::RepositoryName>,
     faults: HashMap<(bool, bool), u64>,
+    /// Names that the second look asks for, roughly.
+    in_doubt: u64,
 }
 
 impl Seen {
@@ -323,6 +325,7 @@ impl Seen {
         self.complete_shards.extend(other.complete_shards);
         self.shards_read += other.shards_read;
         self.golds_at_risk.extend(other.golds_at_risk);
+        self.in_doubt += other.in_doubt;
         for (fault, count) in other.faults {
             *self.faults.entry(fault).or_default() += count;
         }
@@ -457,9 +460,6 @@ pub fn run_with(
         seen.complete_shards.clear();
     }
 
-    let again = aids
-        .live
-        .map(|live| again(live, catalog, drafts.size(), options, monitor));
     monitor.phase(Phase::SecondLook, Some(256));
     let common_faults: HashSet<(bool, bool)> = seen
         .faults
@@ -473,7 +473,7 @@ pub fn run_with(
         options,
         reads: &reads,
         monitor,
-        again,
+        again: None,
         backups: aids.backups,
         drafts: &drafts,
         strays: &strays,
@@ -482,11 +482,16 @@ pub fn run_with(
         common_faults,
     };
     settler.lost = settler.find_lost(seen.golds_at_risk, &mut options.prover(false))?;
+    settler.again = aids
+        .live
+        .map(|live| again(live, catalog, seen.in_doubt, options, monitor));
     let findings = Spool::new(&options.scratch)?;
     let now = jiff::Timestamp::now().as_second();
     findings.deliver(0, settle_above(above.drafts, &settler, &survey, now))?;
     // Stopping is for the long work before: what was seen completely is also reported completely.
-    let threads = options.threads.min(threads_to_settle(drafts.size()));
+    let shards_held = 1 + u64::from(matches!(settler.again, Some(Again::Read { .. })));
+    let rows = shards_held * summary.pfile_rows;
+    let threads = options.threads.min(threads_to_settle(drafts.size(), rows));
     share_out(threads, &Silent, |shards| {
         let mut prover = options.prover(false);
         for shard in shards.map(Shard) {
@@ -557,27 +562,31 @@ fn order(aids: &Aids<'_>, options: &Options) -> Vec<Shard> {
     }
 }
 
-/// About what a draft takes on disk.
-const DRAFT: u64 = 60;
 /// To ask for a row by its name takes as long as to read so many rows, or longer.
-const ROWS_TO_A_NAME: u64 = 100;
+const ROWS_TO_A_NAME: u64 = 300;
 /// Fewer names than these are asked for in a few seconds.
 const FEW_NAMES: u64 = 20_000;
 
-/// The rows as they are now, for drafts that take so many bytes: read as a whole where that is faster.
+/// Where so many names are looked for once more: in all rows, read again, where that is faster.
 fn again<'a>(
     live: &'a dyn LiveRows,
     catalog: &Catalog,
-    drafts: u64,
+    names: u64,
     options: &Options,
     monitor: &dyn Monitor,
 ) -> Again<'a> {
-    let (names, rows) = (drafts / DRAFT, catalog.summary().pfile_rows);
-    if names < FEW_NAMES.max(rows / ROWS_TO_A_NAME) {
+    let summary = catalog.summary();
+    let rows = summary.pfile_rows + summary.tree_rows;
+    if names < FEW_NAMES.max(rows / ROWS_TO_A_NAME) || monitor.stopped() {
         return Again::Asked(live);
     }
-    match live.all_rows_now(&options.scratch, options.threads, monitor) {
-        Ok(Some(catalog)) => Again::Read(Box::new(catalog)),
+    let read = live.all_rows_now(&options.scratch, options.threads, monitor);
+    monitor.phase(Phase::SecondLook, Some(256));
+    match read {
+        Ok(Some(now)) => Again::Read {
+            now: Box::new(now),
+            live,
+        },
         Ok(None) | Err(CatalogError::Stopped) => Again::Asked(live),
         Err(error) => {
             monitor.warn(&format!(
@@ -588,10 +597,14 @@ fn again<'a>(
     }
 }
 
-/// How many threads may settle so many bytes of drafts: each holds a shard's, and the findings that
-/// they become.
-fn threads_to_settle(bytes: u64) -> usize {
-    let by_thread = (bytes / 256).saturating_mul(FINDINGS_TO_DRAFTS).max(1);
+/// What a row of a shard takes while its drafts are settled.
+const SETTLED_ROW: u64 = 150;
+
+/// How many threads may settle so many bytes of drafts, with shards of so many rows in all: each holds a
+/// shard's, and the findings that they become.
+fn threads_to_settle(bytes: u64, rows: u64) -> usize {
+    let findings = (bytes / 256).saturating_mul(FINDINGS_TO_DRAFTS);
+    let by_thread = findings.saturating_add(rows / 256 * SETTLED_ROW).max(1);
     usize::try_from(ROOM_TO_SETTLE / by_thread).map_or(1, |threads| threads.max(1))
 }
 
@@ -672,6 +685,8 @@ fn compare_shards(
         let Some(compared) = comparer.compare(shard, &mut prover)? else {
             break;
         };
+        let fleeting = compared.drafts.iter().filter(|draft| draft.is_fleeting());
+        let in_doubt = (fleeting.count() + compared.strays.len()) as u64;
         for draft in &compared.drafts {
             draft_writer.push(shard.0, |out| draft::put(out, draft))?;
         }
@@ -691,6 +706,7 @@ fn compare_shards(
                 .collect(),
             golds_at_risk: compared.golds_at_risk,
             faults: compared.faults,
+            in_doubt,
         });
     }
     draft_writer.finish()?;

@@ -23,8 +23,11 @@ use crate::sysconf::RepositoryType;
 pub(super) enum Again<'a> {
     /// They are asked for by name.
     Asked(&'a dyn LiveRows),
-    /// All were read once more.
-    Read(Box<Catalog>),
+    /// All were read once more; what cannot be read back is asked for.
+    Read {
+        now: Box<Catalog>,
+        live: &'a dyn LiveRows,
+    },
 }
 
 impl Again<'_> {
@@ -34,15 +37,18 @@ impl Again<'_> {
         shard: Shard,
         names: &[(RepositoryName, Vec<i32>)],
     ) -> Result<Vec<(RepositoryName, RowNow)>, CatalogError> {
-        match self {
-            Again::Asked(live) => live.rows_now(names),
-            Again::Read(catalog) => {
-                let pfiles = catalog.shard(shard)?;
+        let (now, live) = match self {
+            Again::Asked(live) => (None, live),
+            Again::Read { now, live } => (now.shard(shard).ok(), live),
+        };
+        match now {
+            Some(pfiles) => {
                 let rows = names
                     .iter()
                     .map(|(name, _)| (*name, RowNow::of(name, &pfiles)));
                 Ok(rows.collect())
             }
+            None => live.rows_now(names),
         }
     }
 }
@@ -318,7 +324,7 @@ impl Settler<'_> {
     ) {
         let mut names: Vec<RepositoryName> = drafts
             .iter()
-            .filter(|draft| is_fleeting(draft.kind))
+            .filter(|draft| draft.is_fleeting())
             .filter_map(|draft| draft.name)
             .collect();
         names.sort_unstable();
@@ -356,7 +362,7 @@ impl Settler<'_> {
         let before = std::mem::take(drafts);
         for mut draft in before {
             let row = draft.name.and_then(|name| rows.get(&name)).copied();
-            if !is_fleeting(draft.kind) || self.still_holds(&mut draft, row.unwrap_or_default()) {
+            if !draft.is_fleeting() || self.still_holds(&mut draft, row.unwrap_or_default()) {
                 drafts.push(draft);
             }
         }
@@ -537,21 +543,6 @@ fn is_expected(pfile: &Pfile, ty: RepositoryType) -> bool {
         RepositoryType::Gold => pfile.in_gold(),
         _ => pfile.in_files(),
     }
-}
-
-/// Whether work that goes on can make a draft of this kind untrue.
-fn is_fleeting(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::MissingGold
-            | Kind::MissingDerived
-            | Kind::MissingListing
-            | Kind::Orphan
-            | Kind::Unreferenced
-            | Kind::PfileWithoutUse
-            | Kind::PartialImport
-            | Kind::WrongSize
-    )
 }
 
 fn claim(stray: &StrayRecord) -> Claim {

@@ -177,8 +177,9 @@ pub(super) fn run(
         fetcher.is_some_and(|fetcher| gives(fetcher, url, name, progress))
     };
     let origin = &catalog.summary().provenance.origin;
-    let collector =
-        Collector::new(&selection, origin, None, &global.scratch, None)?.proving_urls(&prove_url);
+    let collector = Collector::new(&selection, origin, None, &global.scratch, None)?
+        .proving_urls(&prove_url)
+        .in_threads(global.threads());
     let aids = Aids {
         live: source.live_rows(),
         companion: Some(&collector),

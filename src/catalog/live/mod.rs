@@ -21,7 +21,7 @@ use super::row_writer::RowWriter;
 use super::rows::Micros;
 use super::rows_now::{LiveRows, RowNow};
 use super::{Catalog, CatalogError, Provenance};
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, free_room};
 use crate::repository::RepositoryName;
 use crate::sysconf::{ConnectError, Connector, RowStream};
 use facts::{Facts, require_rights};
@@ -320,6 +320,15 @@ impl LiveRows for LiveDatabase {
         threads: usize,
         monitor: &dyn Monitor,
     ) -> Result<Option<Catalog>, CatalogError> {
+        // What was found so far has to find room as well.
+        let needed = self.scratch_needed()?.sorting.saturating_mul(2);
+        if free_room(scratch).is_ok_and(|free| free < needed) {
+            monitor.warn(&format!(
+                "{} has no room to read all rows again: they are asked for by name, which takes its time",
+                scratch.display()
+            ));
+            return Ok(None);
+        }
         self.read_catalog(scratch, None, threads, monitor).map(Some)
     }
 

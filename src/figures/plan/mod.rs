@@ -109,7 +109,8 @@ pub fn run(request: &Request<'_>, monitor: &dyn Monitor) -> Result<Plan, Figures
     let held = request.store.map(Held::of).transpose()?;
     let tally = Tally::new(summary, held.as_ref());
     let origin = &summary.provenance.origin;
-    let collector = Collector::new(&selection, origin, None, &request.options.scratch, None)?;
+    let collector = Collector::new(&selection, origin, None, &request.options.scratch, None)?
+        .in_threads(request.options.threads);
     let copies = Copies::new(&tally, Some(&collector));
     let aids = Aids {
         live: request.live,

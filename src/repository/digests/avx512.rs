@@ -10,6 +10,7 @@ use super::{Digests, Padded};
 
 /// Proof that the processor has such lanes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(super) struct Lanes(());
 
 impl Lanes {

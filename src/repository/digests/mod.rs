@@ -50,7 +50,7 @@ impl Span {
 
 /// A message in whole blocks, its length still missing from the last one.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 struct Padded<'a> {
     blocks: &'a [[u8; BLOCK]],
     /// The length of the message.

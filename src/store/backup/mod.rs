@@ -453,7 +453,8 @@ impl Making<'_> {
             Some(target),
         )
         .map_err(StoreError::from)?
-        .sparing(&request.low_impact);
+        .sparing(&request.low_impact)
+        .in_threads(request.threads);
         if let Some(prove_url) = request.prove_url {
             collector = collector.proving_urls(prove_url);
         }
