@@ -6,18 +6,21 @@
 //!    drafts of findings on disk.
 //! 3. When all shards have been seen, the drafts are settled (`settle`): only now is it known which
 //!    golds are lost and which strays are somebody's missing file. With a live database, what work
-//!    in progress can explain is looked at again.
+//!    in progress can explain is looked at again (`again`).
 //!
 //! The check changes nothing. It can be stopped at any time, and then tells the truth about the
 //! shards that it had finished.
 
 mod accept;
+mod again;
 mod companion;
 mod compare;
 mod draft;
 mod finding;
 mod kind;
 mod ledger;
+mod memory;
+mod presence;
 mod reads;
 mod settle;
 mod slice;
@@ -45,20 +48,15 @@ use crate::catalog::scatter::{self, Scatter};
 use crate::catalog::{Amount, Catalog, CatalogError, LiveRows};
 use crate::monitor::{Monitor, Phase, Silent};
 use crate::parallel::share_out;
-use crate::repository::{
-    Crew, LowImpact, OddWhat, Prover, RepositoryError, Shard, Stray, Survey, Tree,
-};
+use crate::repository::{LowImpact, OddWhat, Prover, RepositoryError, Shard, Stray, Survey, Tree};
 use crate::sysconf::RepositoryType;
+use again::Again;
 use compare::{Compared, Comparer};
 use draft::StrayRecord;
+use memory::{crew_for, threads_to_settle};
+use presence::make_sure_of_files;
 use reads::Reads;
-use settle::{Again, Settler};
-
-/// What settling drafts may take of the memory that a check has in all.
-const ROOM_TO_SETTLE: u64 = 128 << 20;
-
-/// How much larger drafts and their findings are in memory than drafts are on disk, at most.
-const FINDINGS_TO_DRAFTS: u64 = 8;
+use settle::Settler;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -484,7 +482,7 @@ pub fn run_with(
     settler.lost = settler.find_lost(seen.golds_at_risk, &mut options.prover(false))?;
     settler.again = aids
         .live
-        .map(|live| again(live, catalog, seen.in_doubt, options, monitor));
+        .map(|live| Again::of(seen.in_doubt, live, catalog, options, monitor));
     let findings = Spool::new(&options.scratch)?;
     let now = jiff::Timestamp::now().as_second();
     findings.deliver(0, settle_above(above.drafts, &settler, &survey, now))?;
@@ -562,52 +560,6 @@ fn order(aids: &Aids<'_>, options: &Options) -> Vec<Shard> {
     }
 }
 
-/// To ask for a row by its name takes as long as to read so many rows, or longer.
-const ROWS_TO_A_NAME: u64 = 300;
-/// Fewer names than these are asked for in a few seconds.
-const FEW_NAMES: u64 = 20_000;
-
-/// Where so many names are looked for once more: in all rows, read again, where that is faster.
-fn again<'a>(
-    live: &'a dyn LiveRows,
-    catalog: &Catalog,
-    names: u64,
-    options: &Options,
-    monitor: &dyn Monitor,
-) -> Again<'a> {
-    let summary = catalog.summary();
-    let rows = summary.pfile_rows + summary.tree_rows;
-    if names < FEW_NAMES.max(rows / ROWS_TO_A_NAME) || monitor.stopped() {
-        return Again::Asked(live);
-    }
-    let read = live.all_rows_now(&options.scratch, options.threads, monitor);
-    monitor.phase(Phase::SecondLook, Some(256));
-    match read {
-        Ok(Some(now)) => Again::Read {
-            now: Box::new(now),
-            live,
-        },
-        Ok(None) | Err(CatalogError::Stopped) => Again::Asked(live),
-        Err(error) => {
-            monitor.warn(&format!(
-                "the rows cannot all be read again ({error}): they are asked for by name, which takes its time"
-            ));
-            Again::Asked(live)
-        }
-    }
-}
-
-/// What a row of a shard takes while its drafts are settled.
-const SETTLED_ROW: u64 = 150;
-
-/// How many threads may settle so many bytes of drafts, with shards of so many rows in all: each holds a
-/// shard's, and the findings that they become.
-fn threads_to_settle(bytes: u64, rows: u64) -> usize {
-    let findings = (bytes / 256).saturating_mul(FINDINGS_TO_DRAFTS);
-    let by_thread = findings.saturating_add(rows / 256 * SETTLED_ROW).max(1);
-    usize::try_from(ROOM_TO_SETTLE / by_thread).map_or(1, |threads| threads.max(1))
-}
-
 /// Puts a stray on disk, where the shard of its name finds it.
 fn put_stray(writer: &mut scatter::Writer, stray: Stray) -> Result<(), CatalogError> {
     let record = StrayRecord::from(stray);
@@ -619,53 +571,6 @@ fn unreadable_root(odd: &[crate::repository::Odd]) -> Option<&std::io::Error> {
         OddWhat::Unreadable(error) if odd.path.0.is_empty() => Some(error),
         _ => None,
     })
-}
-
-/// Memory that the threads may take for their shards and for contents, in bytes.
-const MEMORY: u64 = 144 * 1024 * 1024;
-/// Memory that spare threads may take for these, in bytes.
-const SPARE_MEMORY: u64 = 32 * 1024 * 1024;
-/// What a row takes while its shard is compared.
-const ROW_MEMORY: u64 = 500;
-/// What it takes while a companion goes along: a manifest's lines, old and new, and the pool's names.
-const ROW_MEMORY_OF_TWO: u64 = 1_250;
-
-/// The threads that compare shards: as many as there is memory for. Spare ones only where contents
-/// are read.
-fn crew_for(comparer: &Comparer<'_>, monitor: &dyn Monitor) -> Crew {
-    let options = comparer.options;
-    let shard_rows = comparer.catalog.summary().pfile_rows / 256;
-    let by_shard = shard_rows
-        * match comparer.companion {
-            Some(_) => ROW_MEMORY_OF_TWO,
-            None => ROW_MEMORY,
-        };
-    let prover = match comparer.companion {
-        // It has its own.
-        Some(_) => Some(Prover::new(false).beside(options.threads)),
-        None => options.verify.then(|| options.prover(options.sha256)),
-    };
-    let by_thread = by_shard + prover.as_ref().map_or(0, Prover::memory);
-    let turns = options.threads.min(fitting(MEMORY, by_thread).max(1));
-    if turns < options.threads {
-        monitor.warn(&format!(
-            "{turns} jobs compare at a time, not {}: each takes up to {} MiB of memory",
-            options.threads,
-            by_thread.div_ceil(1 << 20),
-        ));
-    }
-    let spares = match prover {
-        Some(prover) if comparer.companion.is_none() => {
-            fitting(SPARE_MEMORY, by_shard + prover.spare().memory())
-        }
-        _ => 0,
-    };
-    Crew::of(turns, spares)
-}
-
-/// How many threads that take `each` bytes there is room for.
-fn fitting(room: u64, each: u64) -> usize {
-    usize::try_from(room / each.max(1)).unwrap_or(usize::MAX)
 }
 
 /// Compares shards as they are handed out, and puts their drafts and strays on disk.
@@ -735,138 +640,4 @@ fn settle_above(
         }
     }
     batch
-}
-
-/// Refuses a repository, or a host's part of it, that is empty although the catalog knows files
-/// there, and a tree none of whose files stands at the configured depth. Gives the hosts that are empty
-/// and may be so.
-fn make_sure_of_files(
-    tree: &Tree,
-    catalog: &Catalog,
-    survey: &Survey,
-    options: &Options,
-) -> Result<Vec<String>, CheckError> {
-    let layout = tree.layout();
-    refuse_links(tree)?;
-    let mut at_depth = false;
-    let mut other_depth = None;
-    let mut any_file = false;
-    let mut empty: Vec<Option<&str>> = Vec::new();
-    for host in layout.hosts.names().map(Some).chain([None]) {
-        let probe = tree.probe(survey, host);
-        at_depth |= probe.at_depth;
-        any_file |= probe.any_file;
-        other_depth = other_depth.or(probe.other_depth);
-        if !probe.any_file {
-            empty.push(host);
-        }
-    }
-    if let (false, Some(found)) = (at_depth, other_depth) {
-        return Err(CheckError::WrongDepth {
-            path: tree.path().to_owned(),
-            configured: layout.depth,
-            found,
-        });
-    }
-    let empty: Vec<&str> = empty.into_iter().flatten().collect();
-    let owned = || empty.iter().map(|host| (*host).to_owned()).collect();
-    if options.allow_empty {
-        return Ok(owned());
-    }
-    let summary = catalog.summary();
-    if any_file && summary.uploads.is_empty() && summary.pfile_rows == 0 {
-        return Err(CheckError::EmptyDatabase {
-            path: tree.path().to_owned(),
-        });
-    }
-    let known = summary.gold.files + summary.files.files;
-    if !any_file && known > 0 {
-        return Err(CheckError::NotMounted {
-            path: tree.path().to_owned(),
-            known: format!(
-                "{} file{} in gold and {} in files{}",
-                summary.gold.files,
-                if summary.gold.files == 1 { "" } else { "s" },
-                summary.files.files,
-                elsewhere(survey)
-            ),
-        });
-    }
-    // Names that no host claims lie below the root itself, which is there.
-    for host in &empty {
-        if expects_files_on(tree, catalog, host)? {
-            return Err(CheckError::NotMounted {
-                path: tree.path().join(host),
-                known: "files there".to_owned(),
-            });
-        }
-    }
-    Ok(owned())
-}
-
-/// Where files lie that no host of the configuration claims: a renamed host looks like one that is
-/// not mounted.
-fn elsewhere(survey: &Survey) -> String {
-    let mut tops: Vec<&str> = survey
-        .top
-        .strays
-        .iter()
-        .filter_map(|stray| stray.host.as_deref())
-        .collect();
-    tops.sort_unstable();
-    tops.dedup();
-    match tops.first() {
-        Some(top) => format!(
-            " (files lie under {top}, which no line of [REPOSITORY] in fossology.conf names)"
-        ),
-        None => String::new(),
-    }
-}
-
-/// Refuses hosts and types that are symbolic links: FOSSology follows these, fogold follows none
-/// below the root, and would take all that lies behind them for missing.
-fn refuse_links(tree: &Tree) -> Result<(), CheckError> {
-    for host in tree.layout().hosts.names().map(Some).chain([None]) {
-        let directory = match host {
-            Some(host) => tree.path().join(host),
-            None => tree.path().to_owned(),
-        };
-        let types = [RepositoryType::Gold, RepositoryType::Files];
-        let mut paths: Vec<PathBuf> = types.iter().map(|ty| directory.join(ty.as_str())).collect();
-        paths.extend(host.map(|_| directory));
-        for path in paths {
-            if std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
-                return Err(CheckError::Linked { path });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether the catalog knows a file that FOSSology wrote to `host`.
-fn expects_files_on(tree: &Tree, catalog: &Catalog, host: &str) -> Result<bool, CatalogError> {
-    let host = Some(host);
-    let hosts = &tree.layout().hosts;
-    for shard in Shard::all() {
-        let digits = shard.to_string().into_bytes();
-        let digits = [digits[0], digits[1]];
-        let types = [RepositoryType::Gold, RepositoryType::Files];
-        if types
-            .iter()
-            .all(|ty| hosts.claims_prefix(host, *ty, &digits) == Some(false))
-        {
-            continue;
-        }
-        let pfiles = catalog.shard(shard)?;
-        for pfile in pfiles.pfiles() {
-            let name = pfile.name.to_string();
-            let first = |ty| hosts.claimants(ty, name.as_bytes()).next();
-            if (pfile.in_gold() && first(RepositoryType::Gold) == host)
-                || (pfile.in_files() && first(RepositoryType::Files) == host)
-            {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Options;
+use super::again::Again;
 use super::companion::Backups;
 use super::draft::{self, Draft, StrayRecord, Verdict};
 use super::finding::{Finding, Recovery, path_text};
@@ -12,46 +13,12 @@ use super::reads::Reads;
 use super::spool::Batch;
 use crate::catalog::scatter::Scatter;
 use crate::catalog::{
-    Catalog, CatalogError, LiveRows, Origin, Pfile, RowNow, ShardPfiles, Summary, UploadIds, Usage,
+    Catalog, CatalogError, Origin, Pfile, RowNow, ShardPfiles, Summary, UploadIds, Usage,
 };
 use crate::monitor::Monitor;
 use crate::repository::access::Fault;
 use crate::repository::{Claim, Prover, RepositoryName, Shard, Tree, TreePath};
 use crate::sysconf::RepositoryType;
-
-/// Where the second look finds rows as they are now.
-pub(super) enum Again<'a> {
-    /// They are asked for by name.
-    Asked(&'a dyn LiveRows),
-    /// All were read once more; what cannot be read back is asked for.
-    Read {
-        now: Box<Catalog>,
-        live: &'a dyn LiveRows,
-    },
-}
-
-impl Again<'_> {
-    /// The rows of names of one shard, with the keys of the rows that were known to bear them.
-    fn rows(
-        &self,
-        shard: Shard,
-        names: &[(RepositoryName, Vec<i32>)],
-    ) -> Result<Vec<(RepositoryName, RowNow)>, CatalogError> {
-        let (now, live) = match self {
-            Again::Asked(live) => (None, live),
-            Again::Read { now, live } => (now.shard(shard).ok(), live),
-        };
-        match now {
-            Some(pfiles) => {
-                let rows = names
-                    .iter()
-                    .map(|(name, _)| (*name, RowNow::of(name, &pfiles)));
-                Ok(rows.collect())
-            }
-            None => live.rows_now(names),
-        }
-    }
-}
 
 /// Settles shards; shared by all threads.
 pub(super) struct Settler<'a> {
