@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use fogold::manifest::SetKind;
 use serde_json::{Value, json};
 
 use crate::support::browser::opened;
+use crate::support::made_up::write_dump;
 use crate::support::{Fogold, MadeStore, MadeUp, Outcome, PROGRAM, skipped};
 
 /// A check of a made-up server's dump.
@@ -240,9 +241,7 @@ fn a_page_of_a_hundred_thousand_findings_opens() {
         ..RowsOnly::default()
     };
     let server = Server::rows_only(&rows).expect("rows");
-    let mut dump = BufWriter::new(fs::File::create(at("dump.sql")).expect("a file"));
-    server.write_dump(&mut dump).expect("a dump");
-    dump.flush().expect("a whole dump");
+    write_dump(&server, &at("dump.sql"));
     fs::create_dir_all(at("repository/localhost/gold")).expect("a directory");
     fs::create_dir_all(at("repository/localhost/files")).expect("a directory");
     let outcome = Fogold::new([

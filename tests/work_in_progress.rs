@@ -1,7 +1,6 @@
 //! A server that works while it is checked: what comes and goes is no damage.
 
 use std::fs;
-use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use sha1::{Digest, Sha1};
 
 use fogold::fixtures::{RowsOnly, Server};
 
+use crate::support::made_up::write_dump;
 use crate::support::{Cluster, Fogold, MadeStore, MadeUp};
 
 /// Files of an upload besides its gold.
@@ -291,9 +291,7 @@ fn very_many_names_in_doubt_are_not_asked_for_one_by_one() {
         ..RowsOnly::default()
     };
     let server = Server::rows_only(&rows).expect("rows");
-    let mut file = BufWriter::new(fs::File::create(&dump).expect("a file"));
-    server.write_dump(&mut file).expect("a dump");
-    file.flush().expect("a whole dump");
+    write_dump(&server, &dump);
     cluster.create_database(name);
     cluster.load(name, &dump);
     let mut client = cluster.connect(name);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fogold::fixtures::{DamagePlan, DbConf, Expected, Server, ServerSpec, damage};
 use serde_json::Value;
@@ -81,9 +81,7 @@ impl MadeUp {
     pub(crate) fn dump(&self) -> PathBuf {
         let path = self.directory.path().join("dump.sql");
         if !path.exists() {
-            let mut out = BufWriter::new(File::create(&path).expect("a file for the dump"));
-            self.server.write_dump(&mut out).expect("a dump");
-            out.flush().expect("a whole dump");
+            write_dump(&self.server, &path);
         }
         path
     }
@@ -150,4 +148,11 @@ impl MadeUp {
         found.sort();
         found
     }
+}
+
+/// Writes a server's plain dump to a file.
+pub(crate) fn write_dump(server: &Server, path: &Path) {
+    let mut out = BufWriter::new(File::create(path).expect("a file for the dump"));
+    server.write_dump(&mut out).expect("a dump");
+    out.flush().expect("a whole dump");
 }

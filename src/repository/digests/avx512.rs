@@ -40,7 +40,7 @@ impl Lanes {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::BLOCK;
+    use super::super::{BLOCK, FIRST};
     use super::{Digests, Lanes, Padded};
 
     /// Messages at a time.
@@ -52,15 +52,6 @@ mod x86 {
     #[derive(Clone, Copy)]
     #[repr(align(64))]
     struct Row([u32; WIDTH]);
-
-    /// The words that md5 begins with; sha1 has the same and one more.
-    const FIRST: [u32; 5] = [
-        0x6745_2301,
-        0xefcd_ab89,
-        0x98ba_dcfe,
-        0x1032_5476,
-        0xc3d2_e1f0,
-    ];
 
     /// How far the digests of the messages in the lanes are.
     struct States {

@@ -20,6 +20,15 @@ use md5_many::Md5Many;
 
 /// Both digests work on blocks of so many bytes.
 const BLOCK: usize = 64;
+/// The words that sha1 begins with; md5 has the same but the last.
+#[cfg(target_arch = "x86_64")]
+const FIRST: [u32; 5] = [
+    0x6745_2301,
+    0xefcd_ab89,
+    0x98ba_dcfe,
+    0x1032_5476,
+    0xc3d2_e1f0,
+];
 /// Behind a message stand a byte of 0x80, zeros, and its length in eight bytes.
 const LEAST_END: usize = 9;
 /// A file with so many bits at most: the upper half of the length that stands behind it is zero.
@@ -79,7 +88,8 @@ impl Contents {
         self.length
     }
 
-    /// Room for the contents of one more file, to be taken with [`Contents::push`].
+    /// Room for the contents of one more file, and its end behind it; to be taken with
+    /// [`Contents::push`].
     pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
         let end = self.used + length;
         let with_end = end + LEAST_END + BLOCK;
@@ -89,14 +99,13 @@ impl Contents {
         &mut self.bytes[self.used..end]
     }
 
-    /// One more file, whose contents are the first `length` bytes of the room.
+    /// One more file, whose contents are the first `length` bytes of the room that was given last.
     pub(super) fn push(&mut self, length: usize) {
         let span = Span {
             start: self.used,
             length,
         };
         let end = self.used + span.padded();
-        self.room(span.padded());
         self.bytes[self.used + length..end].fill(0);
         self.bytes[self.used + length] = 0x80;
         self.used = end;

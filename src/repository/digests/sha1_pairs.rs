@@ -26,14 +26,7 @@ pub(super) fn digest_all(messages: &[&[u8]], digests: &mut Vec<[u8; 20]>) {
 mod x86 {
     use std::arch::x86_64::*;
 
-    const BLOCK: usize = 64;
-    const FIRST_STATE: [u32; 5] = [
-        0x6745_2301,
-        0xefcd_ab89,
-        0x98ba_dcfe,
-        0x1032_5476,
-        0xc3d2_e1f0,
-    ];
+    use super::super::{BLOCK, FIRST};
 
     /// Proof that the processor has what [`advance`] is compiled for.
     #[derive(Clone, Copy)]
@@ -70,7 +63,7 @@ mod x86 {
             last[last_blocks * BLOCK - 8..][..8].copy_from_slice(&bits.to_be_bytes());
             let mut lane = Lane {
                 number,
-                state: FIRST_STATE,
+                state: FIRST,
                 blocks,
                 last: [[0; BLOCK]; 2],
                 last_blocks,
